@@ -1,0 +1,91 @@
+#!/bin/bash
+# Mounts and unmounts slowfs, a pass-through file system with settable slowness (see slowfs.c).
+#
+#   slowfs.sh up DIR [--backing DIR] [slowfs options]   mount on DIR; prints what was mounted
+#   slowfs.sh down DIR                                  unmount, stop, remove what `up` made
+#
+# Files live in DIR.slowfs/backing unless --backing names a folder, which is then kept. Ends with
+# an error, never with a plain folder that looks like the mount, when mounting does not work.
+set -eu
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+binary=${SLOWFS:-$here/../../build/bench/slowfs}
+
+fail() {
+	echo "slowfs.sh: $*" >&2
+	exit 1
+}
+
+is_mounted() {
+	mountpoint -q "$1" && [ "$(findmnt -n -o FSTYPE --mountpoint "$1")" = fuse.slowfs ]
+}
+
+up() {
+	local state=$mount.slowfs backing=
+	if [ "${1:-}" = --backing ]; then
+		backing=$(cd "$2" && pwd)
+		shift 2
+	fi
+	[ -e /dev/fuse ] || fail "no /dev/fuse here"
+	[ -x "$binary" ] || make -s -C "$here/.." slowfs || fail "cannot build slowfs"
+	if mountpoint -q "$mount" 2>/dev/null; then
+		fail "$mount is a mount already"
+	fi
+	# Read-only underneath: a program that outlives the mount gets errors, not a plain folder.
+	[ -d "$mount" ] || mkdir -p -m 0555 "$mount"
+	mkdir -p "$state"
+	[ -z "$(ls -A "$mount")" ] || fail "$mount is not empty"
+	if [ -z "$backing" ]; then
+		backing=$state/backing
+		mkdir -p -m 1777 "$backing"
+	fi
+	local options=subtype=slowfs,fsname=slowfs,default_permissions
+	[ "$(id -u)" != 0 ] || options+=,allow_other
+	"$binary" "$backing" "$mount" -f -o "$options" "$@" \
+		>"$state/log" 2>&1 </dev/null &
+	local pid=$!
+	echo $pid >"$state/pid"
+	for _ in $(seq 100); do
+		if is_mounted "$mount"; then
+			echo "slowfs: $backing on $mount ${*:-}"
+			return 0
+		fi
+		kill -0 $pid 2>/dev/null || break
+		sleep 0.05
+	done
+	kill $pid 2>/dev/null || true
+	cat "$state/log" >&2
+	rm -rf "$state"
+	rmdir "$mount" 2>/dev/null || true
+	fail "$mount did not get mounted"
+}
+
+down() {
+	local state=$mount.slowfs pid=
+	[ -s "$state/pid" ] && pid=$(cat "$state/pid")
+	if mountpoint -q "$mount" 2>/dev/null; then
+		is_mounted "$mount" || fail "$mount is a mount, but not of slowfs"
+		for _ in $(seq 50); do
+			umount "$mount" 2>/dev/null || fusermount3 -u "$mount" 2>/dev/null || true
+			mountpoint -q "$mount" || break
+			sleep 0.1
+		done
+		mountpoint -q "$mount" && fail "$mount is busy"
+	fi
+	for _ in $(seq 100); do
+		[ -n "$pid" ] && kill -0 "$pid" 2>/dev/null || break
+		sleep 0.05
+	done
+	rm -rf "$state"
+	[ ! -d "$mount" ] || rmdir "$mount"
+}
+
+[ $# -ge 2 ] || fail "usage: slowfs.sh up|down DIR [--backing DIR] [options]"
+action=$1
+mkdir -p "$(dirname "$2")"
+mount=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
+shift 2
+case $action in
+up) up "$@" ;;
+down) down ;;
+*) fail "unknown action '$action'; valid: up, down" ;;
+esac
