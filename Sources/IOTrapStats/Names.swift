@@ -1,0 +1,142 @@
+import CIOTrap
+
+// The enumerations of iotrap_stats.h as Swift values with their printed names. A test reads the
+// header and compares, so a new enumerator cannot be forgotten here.
+
+/// What the program called. Raw values are those of `enum iotrap_operation`.
+public enum Operation: Int, CaseIterable, Sendable {
+    case read, write, pread, pwrite, readv, writev, preadv, pwritev
+    case fsync, fdatasync, syncFileRange, sync, truncate, allocate, open, close
+
+    /// The name in tables and JSON, in kebab case.
+    public var name: String {
+        switch self {
+        case .read: "read"
+        case .write: "write"
+        case .pread: "pread"
+        case .pwrite: "pwrite"
+        case .readv: "readv"
+        case .writev: "writev"
+        case .preadv: "preadv"
+        case .pwritev: "pwritev"
+        case .fsync: "fsync"
+        case .fdatasync: "fdatasync"
+        case .syncFileRange: "sync-file-range"
+        case .sync: "sync"
+        case .truncate: "truncate"
+        case .allocate: "allocate"
+        case .open: "open"
+        case .close: "close"
+        }
+    }
+}
+
+/// What the library may do with a call. Raw values are those of `enum iotrap_technique`.
+public enum Technique: Int, CaseIterable, Sendable {
+    case ring, split, groupSync
+
+    /// The name in tables, JSON and `--set`, in kebab case.
+    public var name: String {
+        switch self {
+        case .ring: "ring"
+        case .split: "split"
+        case .groupSync: "group-sync"
+        }
+    }
+}
+
+/// Why a call went straight to the kernel. Raw values are those of `enum iotrap_reason`.
+public enum Reason: Int, CaseIterable, Sendable {
+    case noTechnique, policy, buffered, filePosition, notRegular, append, singleRequest, compared
+    case alone, flags, unaligned, sizeLimit, extendsFile, ioUringUnavailable, badDescriptor
+    case tableFull, retried
+
+    /// The name in tables and JSON, in kebab case.
+    public var name: String {
+        switch self {
+        case .noTechnique: "no-technique"
+        case .policy: "policy"
+        case .buffered: "buffered"
+        case .filePosition: "file-position"
+        case .notRegular: "not-regular"
+        case .append: "append"
+        case .singleRequest: "single-request"
+        case .compared: "compared"
+        case .alone: "alone"
+        case .flags: "flags"
+        case .unaligned: "unaligned"
+        case .sizeLimit: "size-limit"
+        case .extendsFile: "extends-file"
+        case .ioUringUnavailable: "io-uring-unavailable"
+        case .badDescriptor: "bad-descriptor"
+        case .tableFull: "table-full"
+        case .retried: "retried"
+        }
+    }
+
+    /// What the reason means, in a few words for a table.
+    public var explanation: String {
+        switch self {
+        case .noTechnique: "nothing applies to this kind of call"
+        case .policy: "mode observe, or the technique is off"
+        case .buffered: "page-cache I/O, where a ring only adds cost"
+        case .filePosition: "moves the shared file offset"
+        case .notRegular: "pipe, socket, terminal, device or directory"
+        case .append: "O_APPEND"
+        case .singleRequest: "nothing to put in flight beside it"
+        case .compared: "plain was measured to be as fast"
+        case .alone: "no other sync of that file beside it"
+        case .flags: "RWF_ flags given"
+        case .unaligned: "unfit for O_DIRECT pieces"
+        case .sizeLimit: "empty, or over a size limit"
+        case .extendsFile: "writes beyond the end of the file"
+        case .ioUringUnavailable: "see iotrap doctor"
+        case .badDescriptor: "closed or negative descriptor"
+        case .tableFull: "more files than the library tracks"
+        case .retried: "asked the kernel again after the ring"
+        }
+    }
+}
+
+/// How far the library goes. Raw values are those of `enum iotrap_mode`.
+public enum Mode: Int, CaseIterable, Sendable {
+    case off, observe, auto, force
+
+    /// The name in tables, JSON and `--mode`.
+    public var name: String {
+        switch self {
+        case .off: "off"
+        case .observe: "observe"
+        case .auto: "auto"
+        case .force: "force"
+        }
+    }
+}
+
+/// The setting of one technique. Raw values are those of `enum iotrap_setting`.
+public enum Setting: Int, CaseIterable, Sendable {
+    case off, on, auto
+
+    /// The name in tables, JSON and `--set`.
+    public var name: String {
+        switch self {
+        case .off: "off"
+        case .on: "on"
+        case .auto: "auto"
+        }
+    }
+}
+
+/// What became of io_uring in the process. Raw values are those of `enum iotrap_ring_state`.
+public enum RingState: Int, CaseIterable, Sendable {
+    case unused, working, refused
+
+    /// The name in tables and JSON.
+    public var name: String {
+        switch self {
+        case .unused: "unused"
+        case .working: "working"
+        case .refused: "refused"
+        }
+    }
+}
