@@ -15,11 +15,9 @@
  *	--parallel-direct  a blocking call sends all its requests at once too
  *	--no-async-direct  an asynchronous call also sends them one after another
  */
-#define FUSE_USE_VERSION 312
-#include <dirent.h>
-#include <errno.h>
+#include "slowfs.h"
+
 #include <fcntl.h>
-#include <fuse.h>
 #include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -30,7 +28,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -75,30 +72,10 @@ struct node {
 	pthread_mutex_t flush_lock;
 };
 
-struct handle {
-	int descriptor;
-	struct node *node;
-};
-
-static int root_descriptor;
+int root_descriptor;
 static sem_t service_slots;
 static pthread_mutex_t nodes_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct node *nodes[NODE_BUCKETS];
-
-static struct handle *handle_of(const struct fuse_file_info *info)
-{
-	return (struct handle *)(uintptr_t)info->fh;
-}
-
-static const char *relative(const char *path)
-{
-	return path[1] ? path + 1 : ".";
-}
-
-static int result(int value)
-{
-	return value < 0 ? -errno : 0;
-}
 
 static void delay(unsigned int microseconds)
 {
@@ -187,16 +164,6 @@ static int slow_open(const char *path, struct fuse_file_info *info)
 	return descriptor < 0 ? -errno : attach(descriptor, info);
 }
 
-/* Served as root, a new file must still belong to the caller. */
-static void give_to_caller(const char *path)
-{
-	const struct fuse_context *context = fuse_get_context();
-
-	if (geteuid() == 0 && fchownat(root_descriptor, relative(path), context->uid,
-				       context->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		perror("slowfs: chown of a new file");
-}
-
 static int slow_create(const char *path, mode_t mode, struct fuse_file_info *info)
 {
 	int descriptor = openat(root_descriptor, relative(path),
@@ -277,149 +244,6 @@ static off_t slow_lseek(const char *path, off_t offset, int whence, struct fuse_
 	return position < 0 ? -errno : position;
 }
 
-/* ---- names ------------------------------------------------------------ */
-
-static int slow_getattr(const char *path, struct stat *status, struct fuse_file_info *info)
-{
-	if (info && info->fh)
-		return result(fstat(handle_of(info)->descriptor, status));
-	return result(fstatat(root_descriptor, relative(path), status, AT_SYMLINK_NOFOLLOW));
-}
-
-static int slow_truncate(const char *path, off_t bytes, struct fuse_file_info *info)
-{
-	int value, descriptor;
-
-	if (info && info->fh)
-		return result(ftruncate(handle_of(info)->descriptor, bytes));
-	descriptor = openat(root_descriptor, relative(path), O_WRONLY | O_CLOEXEC);
-	if (descriptor < 0)
-		return -errno;
-	value = result(ftruncate(descriptor, bytes));
-	close(descriptor);
-	return value;
-}
-
-static int slow_readdir(const char *path, void *buffer, fuse_fill_dir_t fill, off_t offset,
-			struct fuse_file_info *info, enum fuse_readdir_flags flags)
-{
-	int descriptor = openat(root_descriptor, relative(path),
-				O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *directory = descriptor < 0 ? NULL : fdopendir(descriptor);
-	struct dirent *entry;
-
-	(void)offset;
-	(void)info;
-	(void)flags;
-	if (!directory)
-		return -errno;
-	while ((entry = readdir(directory)) != NULL) {
-		struct stat status = { .st_ino = entry->d_ino,
-				       .st_mode = (mode_t)DTTOIF(entry->d_type) };
-
-		if (fill(buffer, entry->d_name, &status, 0, 0))
-			break;
-	}
-	closedir(directory);
-	return 0;
-}
-
-static int slow_fsyncdir(const char *path, int data_only, struct fuse_file_info *info)
-{
-	int descriptor = openat(root_descriptor, relative(path),
-				O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int value;
-
-	(void)data_only;
-	(void)info;
-	if (descriptor < 0)
-		return -errno;
-	value = result(fsync(descriptor));
-	close(descriptor);
-	return value;
-}
-
-static int slow_mknod(const char *path, mode_t mode, dev_t device)
-{
-	if (mknodat(root_descriptor, relative(path), mode, device) < 0)
-		return -errno;
-	give_to_caller(path);
-	return 0;
-}
-
-static int slow_mkdir(const char *path, mode_t mode)
-{
-	if (mkdirat(root_descriptor, relative(path), mode) < 0)
-		return -errno;
-	give_to_caller(path);
-	return 0;
-}
-
-static int slow_symlink(const char *target, const char *path)
-{
-	if (symlinkat(target, root_descriptor, relative(path)) < 0)
-		return -errno;
-	give_to_caller(path);
-	return 0;
-}
-
-static int slow_readlink(const char *path, char *buffer, size_t bytes)
-{
-	ssize_t length = readlinkat(root_descriptor, relative(path), buffer, bytes - 1);
-
-	if (length < 0)
-		return -errno;
-	buffer[length] = '\0';
-	return 0;
-}
-
-static int slow_unlink(const char *path)
-{
-	return result(unlinkat(root_descriptor, relative(path), 0));
-}
-
-static int slow_rmdir(const char *path)
-{
-	return result(unlinkat(root_descriptor, relative(path), AT_REMOVEDIR));
-}
-
-static int slow_rename(const char *from, const char *to, unsigned int flags)
-{
-	return result(renameat2(root_descriptor, relative(from), root_descriptor, relative(to),
-				flags));
-}
-
-static int slow_link(const char *from, const char *to)
-{
-	return result(linkat(root_descriptor, relative(from), root_descriptor, relative(to), 0));
-}
-
-static int slow_chmod(const char *path, mode_t mode, struct fuse_file_info *info)
-{
-	(void)info;
-	return result(fchmodat(root_descriptor, relative(path), mode, 0));
-}
-
-static int slow_chown(const char *path, uid_t user, gid_t group, struct fuse_file_info *info)
-{
-	(void)info;
-	return result(fchownat(root_descriptor, relative(path), user, group,
-			       AT_SYMLINK_NOFOLLOW));
-}
-
-static int slow_utimens(const char *path, const struct timespec times[2],
-			struct fuse_file_info *info)
-{
-	(void)info;
-	return result(utimensat(root_descriptor, relative(path), times, AT_SYMLINK_NOFOLLOW));
-}
-
-static int slow_statfs(const char *path, struct statvfs *status)
-{
-	(void)path;
-	return result(fstatvfs(root_descriptor, status));
-}
-
 static void *slow_init(struct fuse_conn_info *connection, struct fuse_config *config)
 {
 	connection->max_write = settings.max_request_bytes;
@@ -435,7 +259,7 @@ static void *slow_init(struct fuse_conn_info *connection, struct fuse_config *co
 	return NULL;
 }
 
-static const struct fuse_operations operations = {
+static struct fuse_operations operations = {
 	.init = slow_init,
 	.open = slow_open,
 	.create = slow_create,
@@ -445,22 +269,6 @@ static const struct fuse_operations operations = {
 	.fsync = slow_fsync,
 	.fallocate = slow_fallocate,
 	.lseek = slow_lseek,
-	.getattr = slow_getattr,
-	.truncate = slow_truncate,
-	.readdir = slow_readdir,
-	.fsyncdir = slow_fsyncdir,
-	.mknod = slow_mknod,
-	.mkdir = slow_mkdir,
-	.symlink = slow_symlink,
-	.readlink = slow_readlink,
-	.unlink = slow_unlink,
-	.rmdir = slow_rmdir,
-	.rename = slow_rename,
-	.link = slow_link,
-	.chmod = slow_chmod,
-	.chown = slow_chown,
-	.utimens = slow_utimens,
-	.statfs = slow_statfs,
 };
 
 /* ---- start ------------------------------------------------------------ */
@@ -545,6 +353,7 @@ int main(int argc, char **argv)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+	add_name_operations(&operations);
 	sem_init(&service_slots, 0, settings.concurrency);
 	fuse = fuse_new(&arguments, &operations, sizeof(operations), NULL);
 	status = fuse ? serve(fuse, &options) : 1;

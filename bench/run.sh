@@ -1,0 +1,13 @@
+#!/bin/bash
+# Measures the figures of the library in interleaved pairs; see bench/README.md.
+#
+#   bench/run.sh [--quick] [--list] [--record] [--compare] [case name or pattern...]
+#
+# Ends with 0 even where a figure falls short: a benchmark reports, it does not judge.
+set -eu
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+bash "$here/deps.sh" bench
+make -s -C "$here"
+# Debian's own interpreter, with its SQLite: not whatever comes first in the PATH.
+exec /usr/bin/python3 "$here/pairs.py" "$@"
