@@ -1,0 +1,74 @@
+# iotrap: builds the two libraries and the command, and runs tests, demo and benchmarks.
+#
+#   make            build/bin/iotrap, build/lib/libiotrap-preload.so, build/lib/libiotrap.so
+#   make demo       install what is missing, build, run real programs plain and under iotrap
+#   make test       install what is missing, build, run every test   (SUITE=name: one suite)
+#   make bench      print the performance figures as ratios
+#   make lint asan tsan install clean
+
+SHELL := /bin/bash
+PREFIX ?= /usr/local
+BUILD := build
+OBJ := $(BUILD)/obj
+CC := clang
+SWIFTC := swiftc
+VERSION := $(shell cat VERSION)
+
+INCLUDES := -ISources/CIOTrap/include -ISources/CIOTrapEngine/include
+CFLAGS := -std=gnu11 -O2 -g -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions \
+	-fno-math-errno -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wno-unused-parameter -D_GNU_SOURCE -DIOTRAP_VERSION='"$(VERSION)"' $(INCLUDES)
+# -Ounchecked is not used: a trap in the engine is a bug that tests must show.
+SWIFTFLAGS := -wmo -parse-as-library -O -swift-version 6 -warnings-as-errors \
+	-enable-experimental-feature Embedded -Xcc -fPIC -Xcc -Wno-nullability-completeness \
+	-module-name IOTrapEngine $(INCLUDES)
+LDFLAGS := -shared -fuse-ld=bfd -Wl,-z,relro,-z,now -Wl,--gc-sections -Wl,--no-undefined -Wl,--as-needed
+LIBURING := -l:liburing.a
+
+ENGINE_SWIFT := $(shell find Sources/IOTrapEngine -name '*.swift' | sort)
+ENGINE_C := $(wildcard Sources/CIOTrapEngine/*.c)
+SHIM_C := $(wildcard shim/*.c)
+HEADERS := $(wildcard Sources/CIOTrap/include/*.h Sources/CIOTrapEngine/include/*.h shim/*.h shim/*.def)
+ENGINE_OBJ := $(OBJ)/engine.o $(ENGINE_C:Sources/CIOTrapEngine/%.c=$(OBJ)/engine-%.o)
+SHIM_OBJ := $(SHIM_C:shim/%.c=$(OBJ)/shim-%.o) $(OBJ)/shim-vfork.o
+
+.PHONY: all libraries command deps demo test tests-c bench lint asan tsan install clean
+all: libraries command
+libraries: $(BUILD)/lib/libiotrap-preload.so $(BUILD)/lib/libiotrap.so
+command: $(BUILD)/bin/iotrap
+
+$(OBJ) $(BUILD)/lib $(BUILD)/bin:
+	mkdir -p $@
+
+$(OBJ)/engine.o: $(ENGINE_SWIFT) $(HEADERS) | $(OBJ)
+	$(SWIFTC) -c $(SWIFTFLAGS) $(ENGINE_SWIFT) -o $@
+
+$(OBJ)/engine-%.o: Sources/CIOTrapEngine/%.c $(HEADERS) VERSION | $(OBJ)
+	$(CC) -c $(CFLAGS) $< -o $@
+
+$(OBJ)/shim-%.o: shim/%.c $(HEADERS) | $(OBJ)
+	$(CC) -c $(CFLAGS) $< -o $@
+
+$(OBJ)/library-%.o: shim/library/%.c $(HEADERS) | $(OBJ)
+	$(CC) -c $(CFLAGS) $< -o $@
+
+$(OBJ)/shim-%.o: shim/%.S | $(OBJ)
+	$(CC) -c $(INCLUDES) $< -o $@
+
+# The export list comes from the hook table and the public header.
+$(OBJ)/preload.map: shim/hooks.def Sources/CIOTrap/include/iotrap.h Makefile | $(OBJ)
+	{ echo '{ global:'; \
+	  sed -nE 's/^HOOK\(([^)]*)\)/\t\1;/p; s/^ALIAS\(([^,]*),.*/\t\1;/p' shim/hooks.def; \
+	  sed -nE 's/^[a-z].*[ *](iotrap_[a-z0-9_]+)\(.*/\t\1;/p' Sources/CIOTrap/include/iotrap.h; \
+	  echo 'local: *; };'; } > $@
+$(OBJ)/library.map: Sources/CIOTrap/include/iotrap.h Makefile | $(OBJ)
+	{ echo '{ global:'; \
+	  sed -nE 's/^[a-z].*[ *](iotrap_[a-z0-9_]+)\(.*/\t\1;/p' Sources/CIOTrap/include/iotrap.h; \
+	  echo 'local: *; };'; } > $@
+
+$(BUILD)/lib/libiotrap-preload.so: $(ENGINE_OBJ) $(SHIM_OBJ) $(OBJ)/preload.map | $(BUILD)/lib
+	$(CC) $(LDFLAGS) -Wl,--version-script=$(OBJ)/preload.map -Wl,-soname,libiotrap-preload.so \
+		$(ENGINE_OBJ) $(SHIM_OBJ) $(LIBURING) -o $@
+$(BUILD)/lib/libiotrap.so: $(ENGINE_OBJ) $(OBJ)/library-start.o $(OBJ)/library.map | $(BUILD)/lib
+	$(CC) $(LDFLAGS) -Wl,--version-script=$(OBJ)/library.map -Wl,-soname,libiotrap.so.0 \
+		$(ENGINE_OBJ) $(OBJ)/library-start.o $(LIBURING) -o $@

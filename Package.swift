@@ -1,0 +1,48 @@
+// swift-tools-version: 6.2
+// The ordinary build: the command, the statistics reader, and the engine as a normal module for
+// unit tests and sanitizers. The two shared libraries compile the same engine sources in Embedded
+// mode; the Makefile does that, because Embedded objects must never meet the Swift runtime.
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .swiftLanguageMode(.v6),
+]
+
+let package = Package(
+    name: "iotrap",
+    products: [
+        .executable(name: "iotrap", targets: ["iotrap"]),
+        .library(name: "IOTrapStats", targets: ["IOTrapStats"]),
+    ],
+    targets: [
+        .target(name: "CIOTrap"),
+        .target(
+            name: "CIOTrapEngine",
+            dependencies: ["CIOTrap"],
+            cSettings: [.define("_GNU_SOURCE")],
+            linkerSettings: [.linkedLibrary("uring")]),
+        .target(
+            name: "IOTrapEngine",
+            dependencies: ["CIOTrap", "CIOTrapEngine"],
+            swiftSettings: strict),
+        .target(name: "IOTrapStats", dependencies: ["CIOTrap"], swiftSettings: strict),
+        .executableTarget(
+            name: "iotrap",
+            dependencies: ["IOTrapStats", "IOTrapEngine", "CIOTrap"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "IOTrapEngineTests",
+            dependencies: ["IOTrapEngine", "CIOTrap", "CIOTrapEngine"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "IOTrapStatsTests",
+            dependencies: ["IOTrapStats", "CIOTrap"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "CommandTests", dependencies: ["IOTrapStats", "CIOTrap"], swiftSettings: strict),
+        .testTarget(name: "DifferentialTests", swiftSettings: strict),
+        .testTarget(name: "EndToEndTests", exclude: ["programs"], swiftSettings: strict),
+        .testTarget(name: "StyleTests", swiftSettings: strict),
+    ]
+)

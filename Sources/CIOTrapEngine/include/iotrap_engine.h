@@ -1,0 +1,221 @@
+/*
+ * The contract between the hooks (shim/, C) and the engine (Swift), which
+ * implements what is declared here with @c.
+ */
+#ifndef IOTRAP_ENGINE_H
+#define IOTRAP_ENGINE_H
+
+#include <features.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "iotrap_stats.h"
+
+#pragma clang assume_nonnull begin
+
+/* thread.state: either the value of the guard word (active) or one of these. */
+#define IOTRAP_STATE_UNATTACHED 0xffffffffu /* no call seen yet */
+#define IOTRAP_STATE_BARE 0xfffffffeu /* straight to the kernel: inside the engine, or ending */
+
+struct iotrap_ring;
+
+/*
+ * Per thread, in static TLS. The hot path compares state with the guard word,
+ * which lives in a page that fork wipes: one comparison tells "attached, in this
+ * process, not inside the engine".
+ */
+struct iotrap_thread {
+	uint32_t state;
+	uint32_t block_index;
+	struct iotrap_stats_block *_Nullable block;
+	struct iotrap_ring *_Nullable ring;
+	int32_t ring_error; /* why there is no ring; 0: not tried */
+	uint32_t reserved;
+	uint32_t vfork_depth; /* vfork children running on this thread's stack */
+	uint32_t vfork_state; /* state to return to when they are gone */
+	uint16_t countdown[IOTRAP_OP_COUNT]; /* calls until one is timed again */
+	uint16_t interval[IOTRAP_OP_COUNT]; /* calls a timed one stands for */
+};
+
+extern __thread struct iotrap_thread iotrap_thread_state __attribute__((tls_model("initial-exec")));
+
+/* Points to a word that differs from every active thread.state after a fork. */
+extern const uint32_t *iotrap_guard;
+
+static inline struct iotrap_thread *iotrap_self(void)
+{
+	return &iotrap_thread_state;
+}
+
+/* Element access: Swift sees C arrays as tuples. */
+static inline uint16_t *iotrap_countdown(struct iotrap_thread *self, uint32_t operation)
+{
+	return &self->countdown[operation];
+}
+
+static inline uint16_t *iotrap_interval(struct iotrap_thread *self, uint32_t operation)
+{
+	return &self->interval[operation];
+}
+
+static inline struct iotrap_stats_operation *
+iotrap_block_operation(struct iotrap_stats_block *block, uint32_t operation)
+{
+	return &block->operations[operation];
+}
+
+static inline struct iotrap_stats_technique *
+iotrap_block_technique(struct iotrap_stats_block *block, uint32_t technique)
+{
+	return &block->techniques[technique];
+}
+
+static inline uint64_t *iotrap_block_reason(struct iotrap_stats_block *block, uint32_t reason)
+{
+	return &block->reasons[reason];
+}
+
+static inline struct iotrap_stats_histogram *
+iotrap_block_operation_latency(struct iotrap_stats_block *block, uint32_t operation)
+{
+	return &block->operation_latency[operation];
+}
+
+static inline struct iotrap_stats_histogram *
+iotrap_block_technique_latency(struct iotrap_stats_block *block, uint32_t technique)
+{
+	return &block->technique_latency[technique];
+}
+
+static inline uint64_t *iotrap_histogram_bucket(struct iotrap_stats_histogram *histogram,
+						uint32_t index)
+{
+	return &histogram->buckets[index];
+}
+
+/*
+ * Zeroed static memory for the engine's process-wide state: it needs no
+ * initialiser to run, and a fork copies it.
+ */
+#define IOTRAP_PROCESS_BYTES 32768u
+extern uint64_t iotrap_process_storage[IOTRAP_PROCESS_BYTES / 8];
+static inline void *iotrap_process_memory(void)
+{
+	return iotrap_process_storage;
+}
+
+/* Two-level descriptor table: 1024 lazily made leaves of 1024 slots. */
+#define IOTRAP_DESCRIPTOR_LEAVES 1024u
+extern uint64_t *_Nullable iotrap_descriptor_leaves[IOTRAP_DESCRIPTOR_LEAVES];
+static inline uint64_t *_Nullable *_Nonnull iotrap_descriptor_root(void)
+{
+	return iotrap_descriptor_leaves;
+}
+
+/* Owner thread by statistics block; 0: free. */
+extern uint32_t iotrap_block_owners[IOTRAP_STATS_BLOCKS_MAX];
+static inline uint32_t *iotrap_block_owner(uint32_t index)
+{
+	return &iotrap_block_owners[index];
+}
+
+/* The guard, as one load for Swift; and its replacement at start and after fork. */
+static inline uint32_t iotrap_guard_word(void)
+{
+	return *iotrap_guard;
+}
+static inline void iotrap_guard_set(const uint32_t *guard)
+{
+	iotrap_guard = guard;
+}
+
+/* One intercepted call, on the caller's stack. */
+struct iotrap_call {
+	uint32_t operation; /* enum iotrap_operation */
+	int32_t descriptor;
+	const struct iovec *_Nullable iov;
+	int32_t iov_count;
+	uint32_t flags; /* RWF_* */
+	int64_t offset;
+	/* the engine's own notes between iotrap_serve and iotrap_completed */
+	uint64_t started_ns; /* 0: not timed */
+	uint32_t weight; /* calls this one stands for in the histogram */
+	uint32_t file; /* file record + 1, 0: none */
+	uint32_t file_generation;
+	uint32_t comparison;
+	uint32_t epoch;
+	uint32_t arm;
+	uint64_t bytes; /* asked for */
+};
+
+enum iotrap_route {
+	IOTRAP_ROUTE_PASS = 0, /* make the real call, then iotrap_passed() */
+	IOTRAP_ROUTE_BARE = 1, /* make the real call and nothing else */
+	IOTRAP_ROUTE_SERVE = 2 /* fill a struct iotrap_call and ask iotrap_serve() */
+};
+
+/* Returned by iotrap_serve: make the real call, then iotrap_completed(). */
+#define IOTRAP_DECLINED INT64_MIN
+
+/*
+ * Decides about one call in a few nanoseconds and counts it. bytes is what was
+ * asked for (0 for calls that move no data).
+ */
+uint32_t iotrap_route(struct iotrap_thread *self, uint32_t operation, int32_t fd, uint64_t bytes);
+
+/* Serves a routed call: its result, -errno, or IOTRAP_DECLINED. */
+int64_t iotrap_serve(struct iotrap_thread *self, struct iotrap_call *call);
+
+/* Reports the outcome (result or -errno) of a call that iotrap_serve declined. */
+void iotrap_completed(struct iotrap_thread *self, struct iotrap_call *call, int64_t result);
+
+/* Reports the outcome of a passed call: bytes moved, or -1. */
+static inline void iotrap_passed(struct iotrap_thread *self, uint32_t operation, int64_t result)
+{
+	struct iotrap_stats_operation *counts;
+
+	if (!self->block)
+		return;
+	counts = &self->block->operations[operation];
+	if (result > 0)
+		counts->bytes += (uint64_t)result;
+	else if (result < 0)
+		counts->errors += 1;
+}
+
+/* --- descriptors ------------------------------------------------------------ */
+
+/* A descriptor came from open(2) and its kin with these flags. */
+void iotrap_descriptor_opened(int32_t fd, uint32_t flags);
+/* What was known of a descriptor no longer holds: call before close, after dup2 and F_SETFL. */
+void iotrap_descriptor_forget(int32_t fd);
+void iotrap_descriptors_forget(uint32_t first, uint32_t last);
+/* Nonzero when fd is the engine's own (a ring): the program does not know it exists. */
+int iotrap_descriptor_is_internal(int32_t fd);
+/* The lowest engine descriptor in first...last, or -1. */
+int32_t iotrap_descriptor_internal_from(uint32_t first, uint32_t last);
+/* The program is about to take this number (dup2): the engine lets go of it. */
+void iotrap_descriptor_surrender(int32_t fd);
+
+/* --- process ---------------------------------------------------------------- */
+
+/* Reads the configuration from the environment. Called once, from the constructor. */
+void iotrap_start(char *_Nullable const *_Nullable environment, int secure);
+/* The process ends in an orderly way: removes or closes the statistics segment. */
+void iotrap_finish(void);
+/* A thread ends: gives back its block and its ring. */
+void iotrap_thread_ended(struct iotrap_thread *self);
+/* Nonzero when hooks may do anything at all. */
+int iotrap_is_active(void);
+/* Nonzero when the environment is to be carried over exec. */
+int iotrap_follows_exec(void);
+/* The program installed a seccomp filter of its own: make no new kind of system call. */
+void iotrap_restrict(void);
+
+/* The thread-end callback is registered by C code that can own a pthread key. */
+void iotrap_thread_watch(struct iotrap_thread *self);
+void iotrap_thread_watch_start(void);
+
+#pragma clang assume_nonnull end
+#endif

@@ -1,0 +1,257 @@
+/*
+ * One io_uring instance, owned by one thread.
+ *
+ * Where the kernel can (Linux 6.5), the ring has no file descriptor at all:
+ * IORING_SETUP_REGISTERED_FD_ONLY puts it in the task's own table of registered
+ * rings, so the program cannot see, close, inherit or collide with it, and the
+ * ring ends with its thread. Its memory is then ours (IORING_SETUP_NO_MMAP): one
+ * page each for the queues and the entries, because kernels before 6.10 take only
+ * physically contiguous memory. Older kernels get an ordinary descriptor, moved out
+ * of the low numbers.
+ *
+ * Debian 12's liburing (2.3) knows neither flag; its struct io_uring is filled in
+ * by hand, and its inline queue handling works on it unchanged.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "iotrap_kernel.h"
+
+#define SETUP_SINGLE_ISSUER (1u << 12)
+#define SETUP_DEFER_TASKRUN (1u << 13)
+#define SETUP_NO_MMAP (1u << 14)
+#define SETUP_REGISTERED_FD_ONLY (1u << 15)
+#define SETUP_NO_SQARRAY (1u << 16)
+#define REGISTER_USE_REGISTERED_RING (1u << 31)
+#define INT_FLAG_REG_RING 1u /* liburing 2.3, src/int_flags.h */
+
+#define PAGE 4096u
+#define REGION_BYTES (3u * PAGE) /* struct iotrap_ring, queues, entries */
+#define WORKERS_PER_TASK 32u
+
+struct iotrap_ring {
+	struct io_uring uring;
+	uint32_t features;
+	int descriptor; /* -1: hidden */
+};
+
+_Static_assert(sizeof(struct iotrap_ring) <= PAGE, "the ring's own state fits its page");
+
+static long setup(unsigned int entries, struct io_uring_params *params)
+{
+	return iotrap_syscall(SYS_io_uring_setup, entries, (long)params, 0, 0, 0, 0);
+}
+
+static long ring_register(const struct iotrap_ring *ring, unsigned int opcode, void *argument,
+			  unsigned int count)
+{
+	if (ring->descriptor < 0)
+		opcode |= REGISTER_USE_REGISTERED_RING;
+	return iotrap_syscall(SYS_io_uring_register, ring->uring.ring_fd, opcode, (long)argument,
+			      count, 0, 0);
+}
+
+static void attach_queues(struct io_uring *uring, const struct io_uring_params *params, char *queues,
+			  void *entries)
+{
+	struct io_uring_sq *sq = &uring->sq;
+	struct io_uring_cq *cq = &uring->cq;
+
+	sq->khead = (unsigned int *)(queues + params->sq_off.head);
+	sq->ktail = (unsigned int *)(queues + params->sq_off.tail);
+	sq->kflags = (unsigned int *)(queues + params->sq_off.flags);
+	sq->kdropped = (unsigned int *)(queues + params->sq_off.dropped);
+	sq->array = (unsigned int *)(queues + params->sq_off.array);
+	sq->ring_mask = *(unsigned int *)(queues + params->sq_off.ring_mask);
+	sq->ring_entries = *(unsigned int *)(queues + params->sq_off.ring_entries);
+	sq->sqes = entries;
+	sq->ring_ptr = queues;
+	cq->khead = (unsigned int *)(queues + params->cq_off.head);
+	cq->ktail = (unsigned int *)(queues + params->cq_off.tail);
+	cq->koverflow = (unsigned int *)(queues + params->cq_off.overflow);
+	cq->kflags = (unsigned int *)(queues + params->cq_off.flags);
+	cq->cqes = (struct io_uring_cqe *)(queues + params->cq_off.cqes);
+	cq->ring_mask = *(unsigned int *)(queues + params->cq_off.ring_mask);
+	cq->ring_entries = *(unsigned int *)(queues + params->cq_off.ring_entries);
+	cq->ring_ptr = queues;
+	/* The identity mapping, written once: entry i of the array names sqe i. */
+	for (unsigned int i = 0; i < sq->ring_entries; i++)
+		sq->array[i] = i;
+}
+
+static int create_hidden(struct iotrap_ring *ring)
+{
+	char *queues = (char *)ring + PAGE;
+	char *entries = (char *)ring + 2 * PAGE;
+	struct io_uring_params params = {
+		.flags = IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | SETUP_SINGLE_ISSUER |
+			 SETUP_DEFER_TASKRUN | SETUP_NO_MMAP | SETUP_REGISTERED_FD_ONLY,
+	};
+	long index;
+
+	/* Named user_addr since Linux 6.5; the same word in older headers. */
+	params.sq_off.resv2 = (uint64_t)(uintptr_t)entries;
+	params.cq_off.resv2 = (uint64_t)(uintptr_t)queues;
+	index = setup(IOTRAP_RING_ENTRIES, &params);
+	if (index < 0)
+		return (int)index;
+	attach_queues(&ring->uring, &params, queues, entries);
+	ring->uring.flags = params.flags;
+	ring->uring.features = params.features;
+	ring->uring.ring_fd = (int)index;
+	ring->uring.enter_ring_fd = (int)index;
+	ring->uring.int_flags = INT_FLAG_REG_RING;
+	ring->descriptor = -1;
+	ring->features = IOTRAP_RING_FEATURE_DEFER_TASKRUN | IOTRAP_RING_FEATURE_HIDDEN;
+	return 0;
+}
+
+/*
+ * Out of the way of programs that expect the lowest free number from open(2). Not
+ * to the very top of a large table: the kernel would grow it to that size.
+ */
+static int move_up(int fd)
+{
+	struct rlimit limit = {.rlim_cur = 1024};
+	long low, moved = -EMFILE;
+
+	iotrap_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0);
+	low = limit.rlim_cur > 4096 ? 4000 : (long)limit.rlim_cur - 96;
+	for (; low > fd && moved < 0; low /= 2)
+		moved = iotrap_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, low, 0, 0, 0);
+	iotrap_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
+	return (int)moved;
+}
+
+static int create_with_descriptor(struct iotrap_ring *ring)
+{
+	const unsigned int flags[] = {SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN, 0};
+	int result = -EINVAL;
+
+	for (unsigned int i = 0; i < 2 && result == -EINVAL; i++) {
+		struct io_uring_params params = {.flags = IORING_SETUP_CLAMP | flags[i]};
+
+		memset(&ring->uring, 0, sizeof(ring->uring));
+		result = io_uring_queue_init_params(IOTRAP_RING_ENTRIES, &ring->uring, &params);
+		ring->features = flags[i] ? IOTRAP_RING_FEATURE_DEFER_TASKRUN : 0;
+	}
+	if (result < 0)
+		return result;
+	/* A child shares neither the queues nor, being wiped, the knowledge of them. */
+	io_uring_ring_dontfork(&ring->uring);
+	result = move_up(ring->uring.ring_fd);
+	if (result < 0) {
+		ring->uring.ring_fd = ring->uring.enter_ring_fd = -1;
+		io_uring_queue_exit(&ring->uring);
+		return result;
+	}
+	ring->uring.ring_fd = ring->uring.enter_ring_fd = result;
+	ring->descriptor = result;
+	return 0;
+}
+
+struct iotrap_ring *iotrap_ring_create(int hidden, int *error)
+{
+	struct iotrap_ring *ring = iotrap_pages(REGION_BYTES, 1);
+	unsigned int workers[2] = {WORKERS_PER_TASK, 0};
+
+	*error = -ENOMEM;
+	if (!ring)
+		return NULL;
+	*error = -EINVAL;
+	if (hidden && sysconf(_SC_PAGESIZE) == PAGE)
+		*error = create_hidden(ring);
+	if (*error)
+		*error = create_with_descriptor(ring);
+	if (*error) {
+		iotrap_pages_free(ring, REGION_BYTES);
+		return NULL;
+	}
+	/* Files that cannot be read without blocking go to kernel workers, by default
+	 * at most four per processor: too few to keep a slow volume busy. */
+	ring_register(ring, IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2);
+	return ring;
+}
+
+void iotrap_ring_destroy(struct iotrap_ring *ring)
+{
+	if (ring->descriptor < 0) {
+		struct io_uring_rsrc_update ours = {.offset = (uint32_t)ring->uring.ring_fd};
+
+		ring_register(ring, IORING_UNREGISTER_RING_FDS, &ours, 1);
+	} else {
+		io_uring_queue_exit(&ring->uring);
+	}
+	iotrap_pages_free(ring, REGION_BYTES);
+}
+
+uint32_t iotrap_ring_features(const struct iotrap_ring *ring)
+{
+	return ring->features;
+}
+
+int iotrap_ring_descriptor(const struct iotrap_ring *ring)
+{
+	return ring->descriptor;
+}
+
+int iotrap_ring_queue(struct iotrap_ring *ring, uint32_t kind, int fd, void *address,
+		      uint32_t length, int64_t offset, uint64_t user_data)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+
+	if (!sqe)
+		return 0;
+	switch (kind) {
+	case IOTRAP_REQUEST_READ:
+		io_uring_prep_read(sqe, fd, address, length, (uint64_t)offset);
+		break;
+	case IOTRAP_REQUEST_WRITE:
+		io_uring_prep_write(sqe, fd, address, length, (uint64_t)offset);
+		break;
+	case IOTRAP_REQUEST_FSYNC:
+		io_uring_prep_fsync(sqe, fd, 0);
+		break;
+	default:
+		io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+		break;
+	}
+	sqe->user_data = user_data;
+	return 1;
+}
+
+int iotrap_ring_submit_and_wait(struct iotrap_ring *ring)
+{
+	return io_uring_submit_and_wait(&ring->uring, 1);
+}
+
+int iotrap_ring_reap(struct iotrap_ring *ring, uint64_t *user_data, int32_t *result)
+{
+	struct io_uring_cqe *cqe;
+	unsigned int head, seen = 0;
+
+	io_uring_for_each_cqe(&ring->uring, head, cqe) {
+		*user_data = cqe->user_data;
+		*result = cqe->res;
+		seen = 1;
+		break;
+	}
+	io_uring_cq_advance(&ring->uring, seen);
+	return (int)seen;
+}
+
+uint32_t iotrap_ring_unqueue(struct iotrap_ring *ring)
+{
+	struct io_uring_sq *sq = &ring->uring.sq;
+	/* The kernel has taken everything below its head; the rest is still ours. */
+	unsigned int head = __atomic_load_n(sq->khead, __ATOMIC_ACQUIRE);
+	unsigned int waiting = sq->sqe_tail - head;
+
+	sq->sqe_head = sq->sqe_tail = head;
+	__atomic_store_n(sq->ktail, head, __ATOMIC_RELEASE);
+	return waiting;
+}

@@ -1,0 +1,133 @@
+import CIOTrap
+import CIOTrapEngine
+import Synchronization
+
+/// Slots by descriptor number. Two levels, so that a program with a handful of descriptors pays for
+/// one 8 KiB leaf and one with a million still finds each in two loads. Leaves are never freed.
+enum DescriptorTable {
+    static let leafSlots: UInt32 = 1024
+
+    @inline(__always)
+    private static func address(_ fd: Int32) -> UnsafeMutablePointer<UInt64>? {
+        let index = UInt32(bitPattern: fd)
+        guard index < IOTRAP_DESCRIPTOR_LEAVES &* leafSlots else { return nil }
+        guard let leaf = iotrap_descriptor_root()[Int(index / leafSlots)] else { return nil }
+        return leaf + Int(index % leafSlots)
+    }
+
+    /// The slot of a descriptor; unknown when nothing was noted.
+    @inline(__always)
+    static func load(_ fd: Int32) -> Slot {
+        guard let word = address(fd) else { return Slot(word: 0) }
+        // relaxed: a slot is one word and a hint; nothing else is published through it
+        return Slot(word: word.atomic.pointee.load(ordering: .relaxed))
+    }
+
+    /// Notes what a descriptor is; false when it lies beyond the table or memory is refused.
+    @discardableResult
+    static func store(_ fd: Int32, _ slot: Slot) -> Bool {
+        if let word = address(fd) {
+            word.atomic.pointee.store(slot.word, ordering: .relaxed)
+            return true
+        }
+        guard slot.word != 0, makeLeaf(fd) else { return false }
+        address(fd)?.atomic.pointee.store(slot.word, ordering: .relaxed)
+        return true
+    }
+
+    private static func makeLeaf(_ fd: Int32) -> Bool {
+        let index = UInt32(bitPattern: fd)
+        guard index < IOTRAP_DESCRIPTOR_LEAVES * leafSlots else { return false }
+        let bytes = Int(leafSlots) * 8
+        guard let pages = iotrap_pages(bytes, 0) else { return false }
+        let entry = UnsafeMutableRawPointer(iotrap_descriptor_root() + Int(index / leafSlots))
+            .assumingMemoryBound(to: UInt64.self)
+        // Two threads may race to make the same leaf: the loser's pages go back.
+        let (made, _) = entry.atomic.pointee.compareExchange(
+            expected: 0, desired: UInt64(UInt(bitPattern: pages)),
+            ordering: .acquiringAndReleasing)
+        if !made { iotrap_pages_free(pages, bytes) }
+        return true
+    }
+
+    /// Calls `body` for every slot in `first...last` that holds anything.
+    static func forEach(
+        _ first: UInt32, _ last: UInt32, _ body: (Int32, UnsafeMutablePointer<UInt64>) -> Void
+    ) {
+        let top = IOTRAP_DESCRIPTOR_LEAVES * leafSlots - 1
+        guard first <= last, first <= top else { return }
+        var index = first
+        let end = min(last, top)
+        while true {
+            if let leaf = iotrap_descriptor_root()[Int(index / leafSlots)] {
+                let word = leaf + Int(index % leafSlots)
+                if word.pointee != 0 { body(Int32(index), word) }
+                if index == end { return }
+                index += 1
+            } else {
+                let next = (index / leafSlots + 1) * leafSlots
+                if next > end { return }
+                index = next
+            }
+        }
+    }
+}
+
+// MARK: - What the hooks report
+
+@c @implementation
+public func iotrap_descriptor_opened(_ fd: Int32, _ flags: UInt32) {
+    guard process.pointee.isActive, fd >= 0 else { return }
+    // A direct file is checked at its first use: only there is it known to be a regular file.
+    let kind: DescriptorKind
+    if flags & OpenFlags.path != 0 {
+        kind = .notRegular
+    } else {
+        kind = flags & OpenFlags.direct != 0 ? .unknown : .openedBuffered
+    }
+    DescriptorTable.store(fd, Slot(kind: kind, appends: flags & OpenFlags.append != 0))
+}
+
+@c @implementation
+public func iotrap_descriptor_forget(_ fd: Int32) {
+    guard process.pointee.isActive, fd >= 0 else { return }
+    DescriptorTable.store(fd, Slot(word: 0))
+}
+
+@c @implementation
+public func iotrap_descriptors_forget(_ first: UInt32, _ last: UInt32) {
+    guard process.pointee.isActive else { return }
+    DescriptorTable.forEach(first, last) { _, word in
+        if Slot(word: word.pointee).kind != .engine {
+            word.atomic.pointee.store(0, ordering: .relaxed)
+        }
+    }
+}
+
+@c @implementation
+public func iotrap_descriptor_is_internal(_ fd: Int32) -> Int32 {
+    process.pointee.isActive && DescriptorTable.load(fd).kind == .engine ? 1 : 0
+}
+
+@c @implementation
+public func iotrap_descriptor_internal_from(_ first: UInt32, _ last: UInt32) -> Int32 {
+    guard process.pointee.isActive else { return -1 }
+    var found: Int32 = -1
+    DescriptorTable.forEach(first, last) { fd, word in
+        if found < 0 && Slot(word: word.pointee).kind == .engine { found = fd }
+    }
+    return found
+}
+
+@c @implementation
+public func iotrap_descriptor_surrender(_ fd: Int32) {
+    // Its thread finds the ring gone at its next submission and makes another.
+    iotrap_descriptor_forget(fd)
+}
+
+/// Open flags by their kernel values on x86_64; C defines O_DIRECT for GNU sources only.
+enum OpenFlags {
+    static let append: UInt32 = 0o2000
+    static let path: UInt32 = 0o10000000
+    static let direct: UInt32 = 0o40000
+}

@@ -1,0 +1,49 @@
+/// What a descriptor is, as far as the engine knows.
+enum DescriptorKind: UInt8 {
+    /// Nothing known: classify at the next use.
+    case unknown = 0
+    /// Opened without O_DIRECT, taken for a page-cache file until a sampled call checks.
+    case openedBuffered
+    /// A regular file through the page cache.
+    case buffered
+    /// A regular file with O_DIRECT.
+    case direct
+    /// Pipe, socket, terminal, device, directory, O_PATH.
+    case notRegular
+    /// The engine's own (a ring where the kernel needs a descriptor for it).
+    case engine
+}
+
+/// One entry of the descriptor table, a single word so that it can be read and written whole.
+///
+/// A slot is a *hint*. Descriptors change hands in ways nobody can see (libc's internal close, a
+/// vfork child, another process setting flags on a shared description), so every decision with a
+/// consequence checks with the kernel first; a wrong slot costs time, never data.
+struct Slot: Equatable {
+    var word: UInt64
+
+    /// Bits 0-7 kind, 8 append, 16-31 file record + 1, 32-63 that record's generation.
+    init(
+        kind: DescriptorKind, appends: Bool = false, file: UInt32 = 0, generation: UInt32 = 0
+    ) {
+        word =
+            UInt64(kind.rawValue) | (appends ? 1 << 8 : 0) | UInt64(file) << 16
+            | UInt64(generation) << 32
+    }
+
+    @inline(__always)
+    init(word: UInt64) { self.word = word }
+
+    @inline(__always)
+    var kind: DescriptorKind {
+        DescriptorKind(rawValue: UInt8(truncatingIfNeeded: word)) ?? .unknown
+    }
+
+    @inline(__always)
+    var appends: Bool { word & (1 << 8) != 0 }
+
+    /// Index of the file record + 1; 0: none yet.
+    var file: UInt32 { UInt32(truncatingIfNeeded: word >> 16) & 0xffff }
+
+    var generation: UInt32 { UInt32(truncatingIfNeeded: word >> 32) }
+}

@@ -1,0 +1,86 @@
+import CIOTrap
+import CIOTrapEngine
+
+// The hot path: a few loads and adds decide what becomes of a call.
+
+@c @implementation
+public func iotrap_route(
+    _ thread: UnsafeMutablePointer<iotrap_thread>, _ operation: UInt32, _ fd: Int32,
+    _ bytes: UInt64
+) -> UInt32 {
+    if thread.pointee.state != iotrap_guard_word() {
+        guard enter(thread) else { return IOTRAP_ROUTE_BARE.rawValue }
+    }
+    if let block = thread.pointee.block {
+        iotrap_block_operation(block, operation).pointee.calls &+= 1
+    }
+    guard let reason = passReason(thread, operation, fd, bytes) else {
+        return IOTRAP_ROUTE_SERVE.rawValue
+    }
+    let countdown = iotrap_countdown(thread, operation)
+    countdown.pointee &-= 1
+    // Its turn to be timed; iotrap_serve finds the zero and does that.
+    if countdown.pointee == 0 { return IOTRAP_ROUTE_SERVE.rawValue }
+    Recording.reason(thread, reason)
+    return IOTRAP_ROUTE_PASS.rawValue
+}
+
+/// Why a call passes; nil when a technique may apply or more must be found out first.
+@inline(__always)
+private func passReason(
+    _ thread: UnsafeMutablePointer<iotrap_thread>, _ operation: UInt32, _ fd: Int32,
+    _ bytes: UInt64
+) -> iotrap_reason? {
+    switch operation {
+    case IOTRAP_OP_PREAD.rawValue, IOTRAP_OP_PWRITE.rawValue, IOTRAP_OP_PREADV.rawValue,
+        IOTRAP_OP_PWRITEV.rawValue:
+        return positionalReason(operation, fd, bytes)
+    case IOTRAP_OP_READ.rawValue, IOTRAP_OP_WRITE.rawValue, IOTRAP_OP_READV.rawValue,
+        IOTRAP_OP_WRITEV.rawValue:
+        return IOTRAP_REASON_FILE_POSITION
+    case IOTRAP_OP_FSYNC.rawValue, IOTRAP_OP_FDATASYNC.rawValue:
+        guard process.pointee.servesSync else { return IOTRAP_REASON_POLICY }
+        // A sync that took under 8 us last time has nothing to share: only its samples look again.
+        let isFast = iotrap_interval(thread, operation).pointee > 1
+        let isAutomatic =
+            process.pointee.configuration.setting(IOTRAP_TECHNIQUE_GROUP_SYNC.rawValue)
+            == IOTRAP_SETTING_AUTO.rawValue && !process.pointee.servesBuffered
+        return isFast && isAutomatic ? IOTRAP_REASON_COMPARED : nil
+    default:
+        return IOTRAP_REASON_NO_TECHNIQUE
+    }
+}
+
+@inline(__always)
+private func positionalReason(
+    _ operation: UInt32, _ fd: Int32, _ bytes: UInt64
+) -> iotrap_reason? {
+    let slot = DescriptorTable.load(fd)
+    switch slot.kind {
+    case .openedBuffered, .buffered:
+        if process.pointee.servesBuffered { return nil }
+        return bufferedReason(slot, operation)
+    case .direct:
+        let isVectored =
+            operation == IOTRAP_OP_PREADV.rawValue || operation == IOTRAP_OP_PWRITEV.rawValue
+        if isVectored ? process.pointee.servesVectored : bytes >= process.pointee.directMinimumBytes
+        {
+            return nil
+        }
+        return process.pointee.servesDirect ? IOTRAP_REASON_SINGLE_REQUEST : IOTRAP_REASON_POLICY
+    case .notRegular:
+        return IOTRAP_REASON_NOT_REGULAR
+    case .engine:
+        return IOTRAP_REASON_BAD_DESCRIPTOR
+    case .unknown:
+        return nil
+    }
+}
+
+/// Why a call on a page-cache file passes.
+@inline(__always)
+func bufferedReason(_ slot: Slot, _ operation: UInt32) -> iotrap_reason {
+    let writes =
+        operation == IOTRAP_OP_PWRITE.rawValue || operation == IOTRAP_OP_PWRITEV.rawValue
+    return slot.appends && writes ? IOTRAP_REASON_APPEND : IOTRAP_REASON_BUFFERED
+}

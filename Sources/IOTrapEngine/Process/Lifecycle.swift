@@ -1,0 +1,143 @@
+import CIOTrap
+import CIOTrapEngine
+
+// Start, threads, fork and end of the process.
+
+@c @implementation
+public func iotrap_start(
+    _ environment: UnsafePointer<UnsafeMutablePointer<CChar>?>?, _ secure: Int32
+) {
+    guard MemoryLayout<ProcessState>.size <= Int(IOTRAP_PROCESS_BYTES),
+        process.pointee.generation == 0, secure == 0
+    else { return }
+    let state = process
+    state.pointee.configuration = Configuration()
+    state.pointee.statsWanted = true
+    guard EnvironmentReader.read(environment) else { return }
+    guard state.pointee.configuration.mode != IOTRAP_MODE_OFF.rawValue else { return }
+    // Without a page that fork wipes, a child could take its parent's rings for its own.
+    guard let page = iotrap_wipe_on_fork_page() else { return }
+    state.pointee.guardPage = page
+    state.pointee.generation = 1
+    page.pointee = 1
+    prepareRouting()
+    iotrap_thread_watch_start()
+    state.pointee.isActive = true
+    iotrap_guard_set(page)
+}
+
+/// Works out what the configuration means for the hot path.
+func prepareRouting() {
+    let state = process
+    let configuration = state.pointee.configuration
+    let off = IOTRAP_SETTING_OFF.rawValue
+    let on = IOTRAP_SETTING_ON.rawValue
+    let ring = configuration.setting(IOTRAP_TECHNIQUE_RING.rawValue)
+    let split = configuration.setting(IOTRAP_TECHNIQUE_SPLIT.rawValue)
+    state.pointee.servesBuffered = ring == on
+    state.pointee.servesVectored = ring != off || split != off
+    if ring == on {
+        state.pointee.directMinimumBytes = 0
+    } else if split != off {
+        state.pointee.directMinimumBytes = configuration.splitChunkBytes * 2
+    } else {
+        state.pointee.directMinimumBytes = UInt64.max
+    }
+    state.pointee.servesDirect = ring != off || split != off
+    state.pointee.servesSync =
+        ring == on || configuration.setting(IOTRAP_TECHNIQUE_GROUP_SYNC.rawValue) != off
+}
+
+/// Makes an inactive thread ready to count and to be served; false when it must stay bare.
+@inline(never)
+func enter(_ thread: UnsafeMutablePointer<iotrap_thread>) -> Bool {
+    guard process.pointee.isActive, thread.pointee.state != IOTRAP_STATE_BARE else { return false }
+    if process.pointee.isRestricted != 0 && thread.pointee.state == IOTRAP_STATE_UNATTACHED {
+        return false
+    }
+    var mask: UInt64 = 0
+    iotrap_signals_block(&mask)
+    defer { iotrap_signals_restore(&mask) }
+    if process.pointee.guardPage?.pointee == 0 { becomeChild(thread) }
+    if thread.pointee.state != iotrap_guard_word() { attach(thread) }
+    return true
+}
+
+private func attach(_ thread: UnsafeMutablePointer<iotrap_thread>) {
+    FutexLock.acquire(processLock)
+    let index = Segment.claimBlock(threadID: UInt32(iotrap_thread_id()))
+    FutexLock.release(processLock)
+    thread.pointee.block = nil
+    if let index {
+        thread.pointee.block_index = index
+        thread.pointee.block = Segment.block(index)
+    }
+    thread.pointee.ring = nil
+    thread.pointee.ring_error = 0
+    for operation in 0..<IOTRAP_OP_COUNT.rawValue {
+        // The first call is timed: short programs would else show no latency at all.
+        iotrap_countdown(thread, operation).pointee = 1
+        iotrap_interval(thread, operation).pointee = 1
+    }
+    iotrap_thread_watch(thread)
+    thread.pointee.state = process.pointee.generation
+}
+
+/// The first call in a forked child. It has one thread, no rings (they stay with the parent's
+/// tasks), no segment, and file records whose locks may be held by threads that are not here.
+private func becomeChild(_ thread: UnsafeMutablePointer<iotrap_thread>) {
+    let state = process
+    state.pointee.lock = FutexLock()
+    Segment.forget()
+    if let files = state.pointee.files {
+        iotrap_pages_free(files, MemoryLayout<FileRecord>.stride * FileTable.sets * FileTable.ways)
+        state.pointee.files = nil
+    }
+    DescriptorTable.forEach(0, UInt32.max) { fd, word in
+        if Slot(word: word.pointee).kind == .engine {
+            word.pointee = 0
+            iotrap_close_raw(fd)
+        }
+    }
+    thread.pointee.state = IOTRAP_STATE_UNATTACHED
+    thread.pointee.block = nil
+    thread.pointee.ring = nil
+    thread.pointee.ring_error = 0
+    state.pointee.generation &+= 1
+    if state.pointee.generation >= IOTRAP_STATE_BARE { state.pointee.generation = 1 }
+    state.pointee.guardPage?.pointee = state.pointee.generation
+}
+
+@c @implementation
+public func iotrap_thread_ended(_ thread: UnsafeMutablePointer<iotrap_thread>) {
+    let isAttached = thread.pointee.state == iotrap_guard_word()
+    var mask: UInt64 = 0
+    iotrap_signals_block(&mask)
+    // Destructors that run after this one may still do I/O: it goes straight through.
+    thread.pointee.state = IOTRAP_STATE_BARE
+    if isAttached {
+        ThreadRing.drop(thread)
+        if thread.pointee.block != nil {
+            thread.pointee.block = nil
+            Segment.releaseBlock(thread.pointee.block_index)
+        }
+    }
+    iotrap_signals_restore(&mask)
+}
+
+@c @implementation
+public func iotrap_finish() {
+    guard process.pointee.isActive, process.pointee.guardPage?.pointee != 0 else { return }
+    Segment.finish()
+}
+
+@c @implementation
+public func iotrap_is_active() -> Int32 { process.pointee.isActive ? 1 : 0 }
+
+@c @implementation
+public func iotrap_follows_exec() -> Int32 {
+    process.pointee.isActive && process.pointee.configuration.followsExec ? 1 : 0
+}
+
+@c @implementation
+public func iotrap_restrict() { process.pointee.isRestricted = 1 }

@@ -1,0 +1,186 @@
+import CIOTrapEngine
+import Synchronization
+
+/// What a group needs of the world: the real sync, and the check that follows a shared one.
+protocol Syncing {
+    /// The real sync: 0 or -errno.
+    mutating func sync() -> Int64
+    /// Whether a write-back error has not yet been reported on this caller's open file
+    /// description: 0 or -errno.
+    mutating func checkError() -> Int64
+    /// Identifies the open file description as far as it is known (the descriptor number).
+    var descriptor: Int32 { get }
+}
+
+/// Concurrent syncs of one file share real ones.
+///
+/// A caller may be served only by a sync that *starts* after it arrived: that one covers every
+/// write that returned before. Syncs of a group run one after the other and are numbered; a caller
+/// that arrives while number n runs waits for n+1. When n ends, one of the waiters of n+1 is woken
+/// to lead it, then the waiters of n are released.
+///
+/// The outcome of a real sync reaches everybody it served. Linux reports a write-back error once
+/// per open file description (errseq_t, Linux 4.13), so the leader's success says nothing about
+/// errors that another description has still to hear of: a follower with another descriptor asks
+/// for its own (`checkError`).
+///
+/// Lives in zeroed memory; all fields are guarded by `lock` but for the slots' words.
+struct GroupSync {
+    static let slotCount: UInt64 = 8
+
+    private var lock: FutexLock
+    private var isRunning: Bool
+    /// Number of the sync last started.
+    private var started: UInt64
+    private var slots: InlineArray<8, Slot>
+
+    struct Slot {
+        /// What its waiters sleep on: see `Word`.
+        var word: UInt32
+        /// Callers that wait for this sync or have still to read its outcome.
+        var waiters: UInt32
+        var leader: Int32
+        var result: Int64
+    }
+
+    private enum Word {
+        static let pending: UInt32 = 0
+        static let leaderWanted: UInt32 = 1
+        static let running: UInt32 = 2
+        static let done: UInt32 = 3
+    }
+
+    /// How a caller was served.
+    struct Outcome {
+        /// 0 or -errno.
+        var result: Int64
+        /// True when this caller did the real sync.
+        var led: Bool
+    }
+
+    /// Errors that concern the leader's descriptor or moment, not the file.
+    static func concernsLeaderOnly(_ result: Int64) -> Bool {
+        // EINTR, EBADF, EAGAIN, EINVAL, EROFS
+        result == -4 || result == -9 || result == -11 || result == -22 || result == -30
+    }
+
+    /// Syncs through the group at `group`. Blocks until a sync that started after this call began
+    /// has ended. Signals are blocked by the caller.
+    static func sync<S: Syncing>(
+        _ group: UnsafeMutablePointer<GroupSync>, _ caller: inout S
+    ) -> Outcome {
+        let lock = lockAddress(group)
+        FutexLock.acquire(lock)
+        if !group.pointee.isRunning {
+            let number = begin(group)
+            FutexLock.release(lock)
+            return lead(group, number, &caller)
+        }
+        let number = group.pointee.started &+ 1
+        let slot = slotAddress(group, number)
+        // A waiter of eight syncs ago that has not read its outcome yet: do without the group.
+        if slot.pointee.waiters > 0, state(slot) == Word.done {
+            FutexLock.release(lock)
+            return Outcome(result: caller.sync(), led: true)
+        }
+        if slot.pointee.waiters == 0 {
+            word(slot).atomic.pointee.store(Word.pending, ordering: .relaxed)
+        }
+        slot.pointee.waiters += 1
+        FutexLock.release(lock)
+        return wait(group, slot, number, &caller)
+    }
+
+    /// Starts the next sync; the lock is held.
+    private static func begin(_ group: UnsafeMutablePointer<GroupSync>) -> UInt64 {
+        group.pointee.isRunning = true
+        group.pointee.started &+= 1
+        return group.pointee.started
+    }
+
+    private static func lead<S: Syncing>(
+        _ group: UnsafeMutablePointer<GroupSync>, _ number: UInt64, _ caller: inout S
+    ) -> Outcome {
+        let result = caller.sync()
+        let lock = lockAddress(group)
+        let slot = slotAddress(group, number)
+        let next = slotAddress(group, number &+ 1)
+        FutexLock.acquire(lock)
+        let hasWaiters = slot.pointee.waiters > 0 && state(slot) != Word.done
+        if hasWaiters {
+            slot.pointee.result = result
+            slot.pointee.leader = caller.descriptor
+            word(slot).atomic.pointee.store(Word.done, ordering: .releasing)
+        }
+        let hasNext = next.pointee.waiters > 0 && state(next) == Word.pending
+        if hasNext {
+            _ = begin(group)
+            word(next).atomic.pointee.store(Word.leaderWanted, ordering: .releasing)
+        } else {
+            group.pointee.isRunning = false
+        }
+        FutexLock.release(lock)
+        // The next sync first: its leader is what everybody else waits for.
+        if hasNext { iotrap_futex_wake(word(next), 1) }
+        if hasWaiters { iotrap_futex_wake(word(slot), Int32.max) }
+        return Outcome(result: result, led: true)
+    }
+
+    private static func wait<S: Syncing>(
+        _ group: UnsafeMutablePointer<GroupSync>, _ slot: UnsafeMutablePointer<Slot>,
+        _ number: UInt64, _ caller: inout S
+    ) -> Outcome {
+        while true {
+            // acquiring: pairs with the releasing stores in `lead`
+            let state = word(slot).atomic.pointee.load(ordering: .acquiring)
+            if state == Word.done { break }
+            if state == Word.leaderWanted,
+                word(slot).atomic.pointee.compareExchange(
+                    expected: Word.leaderWanted, desired: Word.running, ordering: .acquiring
+                ).exchanged
+            {
+                let lock = lockAddress(group)
+                FutexLock.acquire(lock)
+                slot.pointee.waiters -= 1
+                FutexLock.release(lock)
+                return lead(group, number, &caller)
+            }
+            iotrap_futex_wait(word(slot), state)
+        }
+        let result = slot.pointee.result
+        let leader = slot.pointee.leader
+        let lock = lockAddress(group)
+        FutexLock.acquire(lock)
+        slot.pointee.waiters -= 1
+        FutexLock.release(lock)
+        if concernsLeaderOnly(result) { return Outcome(result: caller.sync(), led: true) }
+        if result == 0 && leader != caller.descriptor {
+            let own = caller.checkError()
+            if concernsLeaderOnly(own) || own == -29 || own == -38 {  // ESPIPE, ENOSYS
+                return Outcome(result: caller.sync(), led: true)
+            }
+            return Outcome(result: own, led: false)
+        }
+        return Outcome(result: result, led: false)
+    }
+
+    private static func lockAddress(
+        _ group: UnsafeMutablePointer<GroupSync>
+    ) -> UnsafeMutablePointer<FutexLock> {
+        address(of: &group.pointee.lock)
+    }
+
+    private static func slotAddress(
+        _ group: UnsafeMutablePointer<GroupSync>, _ number: UInt64
+    ) -> UnsafeMutablePointer<Slot> {
+        address(of: &group.pointee.slots, element: Int(number % slotCount))
+    }
+
+    private static func state(_ slot: UnsafeMutablePointer<Slot>) -> UInt32 {
+        word(slot).atomic.pointee.load(ordering: .relaxed)
+    }
+
+    private static func word(_ slot: UnsafeMutablePointer<Slot>) -> UnsafeMutablePointer<UInt32> {
+        address(of: &slot.pointee.word)
+    }
+}

@@ -1,0 +1,38 @@
+import CIOTrapEngine
+
+/// One line a problem, to the file `IOTRAP_LOG` names; nowhere when it is not set. The host's own
+/// streams are never written to.
+enum Log {
+    /// Writes `iotrap[PID]: text` and, when given, a number or a quoted part of the environment.
+    static func line(
+        _ text: StaticString, decimal: UInt64? = nil, quoting: UnsafeBufferPointer<UInt8>? = nil,
+        _ rest: StaticString = "", _ remedy: StaticString = ""
+    ) {
+        guard process.pointee.logPath.count > 0 else { return }
+        var line = PathBuffer()
+        _ = line.append("iotrap[")
+        _ = line.append(decimal: UInt64(iotrap_process_id()))
+        _ = line.append("]: ")
+        _ = line.append(text)
+        if let decimal { _ = line.append(decimal: decimal) }
+        if let quoting {
+            _ = line.append(UInt8(ascii: "'"))
+            for byte in quoting.prefix(64) {
+                _ = line.append(byte >= 32 && byte < 127 ? byte : UInt8(ascii: "?"))
+            }
+            _ = line.append(UInt8(ascii: "'"))
+        }
+        _ = line.append(rest)
+        _ = line.append(remedy)
+        // A line that does not fit is cut, and still ends as a line.
+        if !line.append("\n") { line.cutLine() }
+        let count = line.count
+        _ = process.pointee.logPath.withAddress { path in
+            line.withAddress { bytes in
+                iotrap_append_line(
+                    UnsafePointer(bitPattern: path)!, UnsafePointer(bitPattern: bytes)!, count)
+                return 0
+            }
+        }
+    }
+}

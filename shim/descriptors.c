@@ -1,0 +1,139 @@
+/*
+ * Hooks of the calls that end, copy or alter descriptors. What is known of a
+ * descriptor is dropped before it is closed: afterwards its number may already
+ * belong to somebody else.
+ */
+#include <limits.h>
+
+#include "real.h"
+
+/* The engine's own descriptors do not exist as far as the program can tell. */
+static inline int is_hidden(int fd)
+{
+	return unlikely(iotrap_descriptor_is_internal(fd)) && !iotrap_is_bare();
+}
+
+static inline int not_open(void)
+{
+	errno = EBADF;
+	return -1;
+}
+
+EXPORT int close(int fd)
+{
+	struct iotrap_counted counted;
+	int result;
+
+	if (is_hidden(fd))
+		return not_open();
+	iotrap_count_begin(&counted, IOTRAP_OP_CLOSE, fd);
+	if (counted.route != IOTRAP_ROUTE_BARE)
+		iotrap_descriptor_forget(fd);
+	result = REAL(close)(fd);
+	iotrap_count_end(&counted, result < 0);
+	return result;
+}
+ALIAS_OF(__close, close);
+
+/* close_range around the engine's descriptors. */
+static int close_around(unsigned int first, unsigned int last, int flags)
+{
+	while (first <= last) {
+		int hidden = iotrap_descriptor_internal_from(first, last);
+		unsigned int end = hidden < 0 ? last : (unsigned int)hidden - 1;
+
+		if (hidden != (int)first && REAL(close_range)(first, end, flags) < 0)
+			return -1;
+		/* The table is unshared once. */
+		flags &= ~(int)CLOSE_RANGE_UNSHARE;
+		if (hidden < 0)
+			break;
+		first = (unsigned int)hidden + 1;
+	}
+	return 0;
+}
+
+EXPORT int close_range(unsigned int first, unsigned int last, int flags)
+{
+	if (!REAL(close_range)) {
+		errno = ENOSYS;
+		return -1;
+	}
+	if (iotrap_is_bare() || (flags & (int)CLOSE_RANGE_CLOEXEC) || first > last)
+		return REAL(close_range)(first, last, flags);
+	iotrap_descriptors_forget(first, last);
+	if (likely(iotrap_descriptor_internal_from(first, last) < 0))
+		return REAL(close_range)(first, last, flags);
+	return close_around(first, last, flags);
+}
+
+EXPORT void closefrom(int low)
+{
+	unsigned int first = low < 0 ? 0 : (unsigned int)low;
+	int saved = errno;
+
+	if (iotrap_is_bare()) {
+		REAL(closefrom)(low);
+		return;
+	}
+	iotrap_descriptors_forget(first, UINT_MAX);
+	if (likely(iotrap_descriptor_internal_from(first, UINT_MAX) < 0))
+		REAL(closefrom)(low);
+	else
+		close_around(first, UINT_MAX, 0);
+	errno = saved;
+}
+
+static inline int copied(int fd)
+{
+	if (fd >= 0 && !iotrap_is_bare())
+		iotrap_descriptor_forget(fd);
+	return fd;
+}
+
+EXPORT int dup(int fd)
+{
+	return is_hidden(fd) ? not_open() : copied(REAL(dup)(fd));
+}
+
+EXPORT int dup2(int fd, int target)
+{
+	if (is_hidden(fd))
+		return not_open();
+	if (is_hidden(target))
+		iotrap_descriptor_surrender(target);
+	return fd == target ? REAL(dup2)(fd, target) : copied(REAL(dup2)(fd, target));
+}
+ALIAS_OF(__dup2, dup2);
+
+EXPORT int dup3(int fd, int target, int flags)
+{
+	if (is_hidden(fd))
+		return not_open();
+	if (is_hidden(target) && fd != target)
+		iotrap_descriptor_surrender(target);
+	return copied(REAL(dup3)(fd, target, flags));
+}
+
+EXPORT int fcntl(int fd, int command, ...)
+{
+	va_list arguments;
+	void *argument;
+	int result;
+
+	va_start(arguments, command);
+	argument = va_arg(arguments, void *);
+	va_end(arguments);
+	if (is_hidden(fd))
+		return not_open();
+	result = REAL(fcntl)(fd, command, argument);
+	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+		return copied(result);
+	/* The flags belong to the open file description: other descriptors that share it
+	 * keep a stale hint, which no decision with a consequence relies on. */
+	if (command == F_SETFL && !iotrap_is_bare())
+		iotrap_descriptor_forget(fd);
+	return result;
+}
+ALIAS_OF(fcntl64, fcntl);
+ALIAS_OF(__fcntl, fcntl);

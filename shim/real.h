@@ -1,0 +1,135 @@
+/* The functions behind the hooks, as the next library in line (usually libc) has them. */
+#ifndef IOTRAP_REAL_H
+#define IOTRAP_REAL_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "iotrap_engine.h"
+
+#define EXPORT __attribute__((visibility("default")))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Fortified entry points, which no public header declares. */
+ssize_t __pread_chk(int fd, void *buffer, size_t count, off_t offset, size_t room);
+ssize_t __read_chk(int fd, void *buffer, size_t count, size_t room);
+int __open_2(const char *path, int flags);
+int __openat_2(int directory, const char *path, int flags);
+
+enum iotrap_real_index {
+#define HOOK(name) IOTRAP_REAL_##name,
+#define ALIAS(alias, name)
+#include "hooks.def"
+#undef HOOK
+#undef ALIAS
+	IOTRAP_REAL_COUNT
+};
+
+extern void *iotrap_real[IOTRAP_REAL_COUNT];
+
+/* Looks the function up; used before the constructor has looked them all up. */
+void *iotrap_real_find(enum iotrap_real_index index);
+void iotrap_real_find_all(void);
+
+static inline void *iotrap_real_get(enum iotrap_real_index index)
+{
+	void *found = iotrap_real[index];
+
+	return likely(found != NULL) ? found : iotrap_real_find(index);
+}
+
+/* The real function; NULL where this libc has none. */
+#define REAL(name) ((__typeof__(&(name)))iotrap_real_get(IOTRAP_REAL_##name))
+
+/* Gives the alias names of hooks.def to a hook. */
+#define ALIAS_OF(other, name) \
+	extern __typeof__(name) other __attribute__((alias(#name), visibility("default")))
+
+/* A result of the engine as the program expects it. errno changes on failure only. */
+static inline int64_t iotrap_answer(int64_t result)
+{
+	if (result >= 0)
+		return result;
+	errno = (int)-result;
+	return -1;
+}
+
+/* Tells the engine how a declined call ended; errno stays what the call made it. */
+static inline void iotrap_report(struct iotrap_thread *self, struct iotrap_call *call,
+				 int64_t result)
+{
+	iotrap_completed(self, call, result < 0 ? -(int64_t)errno : result);
+}
+
+/*
+ * The whole of a data or sync hook. `real` is evaluated once. `cancel` is
+ * pthread_testcancel() where the function is a cancellation point: the engine's own
+ * waits are not, so a pending request is acted on before anything was done.
+ */
+#define INTERCEPT(type, op, fd, size, cancel, real, ...)                        \
+	do {                                                                    \
+		struct iotrap_thread *self_ = iotrap_self();                    \
+		uint32_t route_ = iotrap_route(self_, op, fd, size);            \
+		type result_;                                                   \
+										\
+		if (likely(route_ == IOTRAP_ROUTE_PASS)) {                      \
+			result_ = (real);                                       \
+			iotrap_passed(self_, op, result_);                      \
+			return result_;                                         \
+		}                                                               \
+		if (route_ == IOTRAP_ROUTE_BARE)                                \
+			return (real);                                          \
+		struct iotrap_call call_ = {                                    \
+			.operation = op, .descriptor = fd, __VA_ARGS__};        \
+		cancel;                                                         \
+		int64_t served_ = iotrap_serve(self_, &call_);                  \
+		if (served_ != IOTRAP_DECLINED)                                 \
+			return (type)iotrap_answer(served_);                    \
+		result_ = (real);                                               \
+		iotrap_report(self_, &call_, result_);                          \
+		return result_;                                                 \
+	} while (0)
+
+/* A call that is only counted: begins with iotrap_count_begin, ends with iotrap_count_end. */
+struct iotrap_counted {
+	struct iotrap_thread *self;
+	uint32_t route;
+	struct iotrap_call call;
+};
+
+static inline void iotrap_count_begin(struct iotrap_counted *counted, uint32_t operation, int fd)
+{
+	counted->self = iotrap_self();
+	counted->route = iotrap_route(counted->self, operation, fd, 0);
+	if (unlikely(counted->route == IOTRAP_ROUTE_SERVE)) {
+		counted->call = (struct iotrap_call){.operation = operation, .descriptor = fd};
+		iotrap_serve(counted->self, &counted->call);
+	} else {
+		counted->call.operation = operation;
+	}
+}
+
+static inline void iotrap_count_end(struct iotrap_counted *counted, int failed)
+{
+	if (unlikely(counted->route == IOTRAP_ROUTE_SERVE))
+		iotrap_completed(counted->self, &counted->call, failed ? -1 : 0);
+	else if (counted->route == IOTRAP_ROUTE_PASS)
+		iotrap_passed(counted->self, counted->call.operation, failed ? -1 : 0);
+}
+
+/* Nonzero where nothing may be noted: switched off, or a vfork child in its parent's memory. */
+static inline int iotrap_is_bare(void)
+{
+	return iotrap_self()->state == IOTRAP_STATE_BARE || !iotrap_is_active();
+}
+
+#endif

@@ -1,0 +1,22 @@
+/* What happens when the library is loaded and when the process ends. */
+#include <sys/auxv.h>
+
+#include "environment.h"
+#include "real.h"
+
+extern char **environ;
+
+__attribute__((constructor(101))) static void start(void)
+{
+	iotrap_real_find_all();
+	iotrap_start(environ, getauxval(AT_SECURE) != 0);
+	if (iotrap_follows_exec())
+		iotrap_environment_note(environ);
+}
+
+/* Late: the program's own destructors still do I/O. */
+__attribute__((destructor(101))) static void finish(void)
+{
+	if (!iotrap_is_bare())
+		iotrap_finish();
+}

@@ -1,0 +1,186 @@
+/*
+ * syscall(2): the numbers of hooked calls go the hooks' way, with the raw call behind
+ * them (it is no cancellation point); all others go straight to libc.
+ */
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+
+#include "environment.h"
+#include "real.h"
+
+#define RAW() REAL(syscall)(number, a, b, c, d, e, f)
+#define VECTOR(address) .iov = (const struct iovec *)(address)
+#define ELEMENT(address, count) \
+	.iov = &(struct iovec){(void *)(address), (size_t)(count)}, .iov_count = 1
+#define DATA(op, size, ...) \
+	INTERCEPT(long, op, (int)a, (uint64_t)(size), (void)0, RAW(), __VA_ARGS__)
+
+static long data_call(long number, long a, long b, long c, long d, long e, long f)
+{
+	switch (number) {
+	case SYS_pread64:
+		DATA(IOTRAP_OP_PREAD, c, ELEMENT(b, c), .offset = d);
+	case SYS_pwrite64:
+		DATA(IOTRAP_OP_PWRITE, c, ELEMENT(b, c), .offset = d);
+	case SYS_preadv:
+		DATA(IOTRAP_OP_PREADV, 0, VECTOR(b), .iov_count = (int)c, .offset = d);
+	case SYS_pwritev:
+		DATA(IOTRAP_OP_PWRITEV, 0, VECTOR(b), .iov_count = (int)c, .offset = d);
+	case SYS_preadv2:
+		DATA(IOTRAP_OP_PREADV, 0, VECTOR(b), .iov_count = (int)c, .offset = d,
+		     .flags = (uint32_t)f);
+	case SYS_pwritev2:
+		DATA(IOTRAP_OP_PWRITEV, 0, VECTOR(b), .iov_count = (int)c, .offset = d,
+		     .flags = (uint32_t)f);
+	case SYS_read:
+		DATA(IOTRAP_OP_READ, c, .iov_count = 0);
+	case SYS_write:
+		DATA(IOTRAP_OP_WRITE, c, .iov_count = 0);
+	case SYS_readv:
+		DATA(IOTRAP_OP_READV, 0, .iov_count = 0);
+	case SYS_writev:
+		DATA(IOTRAP_OP_WRITEV, 0, .iov_count = 0);
+	case SYS_fsync:
+		DATA(IOTRAP_OP_FSYNC, 0, .iov_count = 0);
+	default: /* SYS_fdatasync */
+		DATA(IOTRAP_OP_FDATASYNC, 0, .iov_count = 0);
+	}
+}
+
+static long counted_call(uint32_t operation, long number, long a, long b, long c, long d, long e,
+			 long f)
+{
+	struct iotrap_counted counted;
+	long result;
+
+	iotrap_count_begin(&counted, operation, (int)a);
+	result = RAW();
+	iotrap_count_end(&counted, result < 0);
+	return result;
+}
+
+static long open_call(long number, long a, long b, long c, long d, long e, long f)
+{
+	long flags = 0;
+	long fd = counted_call(IOTRAP_OP_OPEN, number, a, b, c, d, e, f);
+
+	if (fd < 0 || iotrap_is_bare())
+		return fd;
+	switch (number) {
+#ifdef SYS_open
+	case SYS_open:
+		flags = b;
+		break;
+	case SYS_creat:
+		break;
+#endif
+	case SYS_openat:
+		flags = c;
+		break;
+	default: /* SYS_openat2; the kernel has just read it */
+		flags = (long)((const struct open_how *)c)->flags;
+		break;
+	}
+	iotrap_descriptor_opened((int)fd, (uint32_t)flags);
+	return fd;
+}
+
+/* Numbers whose hooks behave the same whichever way they are reached. */
+static long descriptor_call(long number, long a, long b, long c)
+{
+	switch (number) {
+	case SYS_close:
+		return close((int)a);
+	case SYS_close_range:
+		return close_range((unsigned int)a, (unsigned int)b, (int)c);
+	case SYS_dup:
+		return dup((int)a);
+#ifdef SYS_dup2
+	case SYS_dup2:
+		return dup2((int)a, (int)b);
+#endif
+	case SYS_dup3:
+		return dup3((int)a, (int)b, (int)c);
+	case SYS_fcntl:
+		return fcntl((int)a, (int)b, (void *)c);
+	case SYS_execve:
+		return execve((const char *)a, (char *const *)b, (char *const *)c);
+	default:
+		return -1;
+	}
+}
+
+__attribute__((visibility("hidden"))) long iotrap_syscall_hook(long number, long a, long b, long c,
+							       long d, long e, long f);
+
+long iotrap_syscall_hook(long number, long a, long b, long c, long d, long e, long f)
+{
+	switch (number) {
+	case SYS_pread64:
+	case SYS_pwrite64:
+	case SYS_preadv:
+	case SYS_pwritev:
+	case SYS_preadv2:
+	case SYS_pwritev2:
+	case SYS_read:
+	case SYS_write:
+	case SYS_readv:
+	case SYS_writev:
+	case SYS_fsync:
+	case SYS_fdatasync:
+		return data_call(number, a, b, c, d, e, f);
+	case SYS_sync_file_range:
+		return counted_call(IOTRAP_OP_SYNC_FILE_RANGE, number, a, b, c, d, e, f);
+	case SYS_sync:
+	case SYS_syncfs:
+		return counted_call(IOTRAP_OP_SYNC, number, a, b, c, d, e, f);
+	case SYS_ftruncate:
+		return counted_call(IOTRAP_OP_TRUNCATE, number, a, b, c, d, e, f);
+	case SYS_fallocate:
+		return counted_call(IOTRAP_OP_ALLOCATE, number, a, b, c, d, e, f);
+#ifdef SYS_open
+	case SYS_open:
+	case SYS_creat:
+#endif
+	case SYS_openat:
+	case SYS_openat2:
+		return open_call(number, a, b, c, d, e, f);
+#ifdef SYS_dup2
+	case SYS_dup2:
+#endif
+	case SYS_close:
+	case SYS_close_range:
+	case SYS_dup:
+	case SYS_dup3:
+	case SYS_fcntl:
+	case SYS_execve:
+		return descriptor_call(number, a, b, c);
+	case SYS_exit_group:
+		if (!iotrap_is_bare())
+			iotrap_finish();
+		return RAW();
+	case SYS_seccomp:
+		iotrap_restrict();
+		return RAW();
+	case SYS_prctl:
+		if (a == PR_SET_SECCOMP)
+			iotrap_restrict();
+		return RAW();
+	default:
+		return RAW();
+	}
+}
+
+EXPORT long syscall(long number, ...)
+{
+	long values[6];
+	va_list arguments;
+
+	/* Six words are taken whatever was given, as libc's own does. */
+	va_start(arguments, number);
+	for (int i = 0; i < 6; i++)
+		values[i] = va_arg(arguments, long);
+	va_end(arguments);
+	return iotrap_syscall_hook(number, values[0], values[1], values[2], values[3], values[4],
+				   values[5]);
+}
