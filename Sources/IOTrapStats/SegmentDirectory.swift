@@ -20,6 +20,9 @@ public struct SegmentDirectory: ~Copyable {
     /// Where the segments of a user's processes are unless IOTRAP_STATS_DIR says otherwise.
     public static func standardPath(userID: UInt32) -> String { "/dev/shm/iotrap-\(userID)" }
 
+    /// Root may read other users' directories; tidying them is not its business.
+    var isOwn: Bool { owner == geteuid() }
+
     /// Opens and checks the segment of one process.
     public func segment(of processID: Int32) throws(SegmentError) -> Segment {
         let path = "\(self.path)/\(processID)"
@@ -73,12 +76,13 @@ public struct SegmentDirectory: ~Copyable {
     ///
     /// Leaves everything that is no segment of this version, except files without a header whose
     /// process is gone. Returns the process IDs whose files it removed.
+    ///
+    /// - Parameter includingKept: removes the segments of dead processes that were to stay too.
     @discardableResult
-    public func prune() -> [Int32] {
-        // Root reads other users' directories; tidying them is not its business.
-        if owner != geteuid() { return [] }
+    public func prune(includingKept: Bool = false) -> [Int32] {
+        if !isOwn { return [] }
         return processIDs().filter { processID in
-            guard let abandoned = abandonedFile(of: processID) else { return false }
+            guard let abandoned = abandonedFile(of: processID, includingKept) else { return false }
             // The ID may have come back meanwhile, with a new file in the old one's place.
             var status = stat()
             if fstatat(descriptor.number, String(processID), &status, AT_SYMLINK_NOFOLLOW) != 0
@@ -91,13 +95,12 @@ public struct SegmentDirectory: ~Copyable {
     }
 
     /// The identity of a file that may go, nil when it has to stay.
-    private func abandonedFile(of processID: Int32) -> FileIdentity? {
+    private func abandonedFile(of processID: Int32, _ includingKept: Bool) -> FileIdentity? {
         do throws(SegmentError) {
             let segment = try segment(of: processID)
             let header = segment.header
-            if header.keep || processRuns(processID, since: header.startedNanoseconds) {
-                return nil
-            }
+            if header.keep && !includingKept { return nil }
+            if processRuns(processID, since: header.startedNanoseconds) { return nil }
             return segment.identity
         } catch {
             var status = stat()

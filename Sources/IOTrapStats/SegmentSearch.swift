@@ -54,11 +54,25 @@ public struct SegmentSearch: Sendable {
     }
 
     /// Prunes every directory of the search that belongs to the calling user.
+    ///
+    /// A private directory whose `iotrap run` is gone goes as a whole, once the processes in it
+    /// have ended: nobody else knows of it.
     public func prune() {
         for path in directories() {
             guard let directory = try? SegmentDirectory(path: path) else { continue }
-            directory.prune()
+            let isAbandoned = Self.isAbandoned(path)
+            directory.prune(includingKept: isAbandoned)
+            // Fails, as it should, while something is in it.
+            if isAbandoned && directory.isOwn { rmdir(path) }
         }
+    }
+
+    /// Whether the directory is private and its `iotrap run` is no more.
+    private static func isAbandoned(_ path: String) -> Bool {
+        let name = path.split(separator: "/").last ?? ""
+        guard name.hasPrefix(privatePrefix), let runner = Int32(name.dropFirst(privatePrefix.count))
+        else { return false }
+        return runner > 0 && kill(runner, 0) != 0 && errno == ESRCH
     }
 
     private func youngest(

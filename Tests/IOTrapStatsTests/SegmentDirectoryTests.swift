@@ -139,9 +139,24 @@ struct SegmentSearchTests {
         try write(2_000_000_001, started: 30, to: directory)
         try write(2_000_000_002, started: 10, to: directory)
         #expect(search.last().found?.snapshot.header.program == "/bin/30")
-        try write(2_000_000_003, started: 40, to: directory, below: "run-5")
+        try write(2_000_000_003, started: 40, to: directory, below: "run-\(getpid())")
         #expect(search.last().found?.snapshot.header.program == "/bin/40")
         #expect(search.last().problems == [])
+    }
+
+    @Test("The private directory of a dead iotrap run goes, kept segments and all")
+    func abandonedPrivateDirectory() throws {
+        let directory = try TemporaryDirectory()
+        let search = SegmentSearch(directory: directory.path)
+        let abandoned = "run-\(deadProcessID)"
+        let inUse = "run-\(getpid())"
+        try write(2_000_000_001, started: 30, to: directory, below: abandoned)
+        try write(2_000_000_002, started: 20, to: directory, below: inUse)
+        #expect(search.last().found?.snapshot.header.processID == 2_000_000_002)
+        #expect(access(directory.path + "/" + abandoned, F_OK) != 0)
+        // A process that the dead one started and that still runs.
+        try write(getpid(), started: 40, to: directory, below: abandoned)
+        #expect(search.last().found?.snapshot.header.processID == getpid())
     }
 
     @Test("By process ID, the younger of two with the same one")

@@ -1,0 +1,39 @@
+import Glibc
+
+/// The command: picks the subcommand, prints what went wrong, ends with its status.
+@main
+enum Main {
+    static func main() {
+        do throws(CommandFailure) {
+            exit(try run())
+        } catch {
+            Diagnostics.complain(error.message)
+            exit(error.status)
+        }
+    }
+
+    private static func run() throws(CommandFailure) -> Int32 {
+        let arguments = CommandArguments.ofProcess()
+        guard let name = arguments.first else {
+            Diagnostics.write(Help.overview, to: STDERR_FILENO)
+            return ExitStatus.usage
+        }
+        let rest = Array(arguments.dropFirst())
+        switch name.text {
+        case "run": return try RunCommand.run(rest)
+        case "stat": return try StatCommand.run(rest)
+        case "doctor": return try DoctorCommand.run(rest)
+        case RingTrial.argument: return RingTrial.runInThisProcess()
+        case "help", "--help", "-h":
+            Diagnostics.write(Help.overview, to: STDOUT_FILENO)
+            return ExitStatus.success
+        case "--version", "-V":
+            Diagnostics.write("iotrap \(Version.text)\n", to: STDOUT_FILENO)
+            return ExitStatus.success
+        default:
+            throw .usage(
+                "unknown command '\(name.text)'; valid commands: run, stat, doctor, help, --version"
+            )
+        }
+    }
+}

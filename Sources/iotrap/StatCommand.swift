@@ -1,0 +1,65 @@
+import Glibc
+import IOTrapStats
+
+/// `iotrap stat`: prints what the library counted in one process.
+enum StatCommand {
+    static func run(_ arguments: [ByteString]) throws(CommandFailure) -> Int32 {
+        var isJSON = false
+        var names: [String] = []
+        var reader = OptionReader(arguments, command: "stat", valid: "--json, --help")
+        // Options may stand before and behind the process.
+        while !reader.rest.isEmpty {
+            if let (name, value) = reader.next() {
+                switch name {
+                case "--json":
+                    try reader.refuseValue(of: name, value)
+                    isJSON = true
+                case "--help", "-h":
+                    Diagnostics.write(Help.overview, to: STDOUT_FILENO)
+                    return ExitStatus.success
+                default: throw reader.unknown(name)
+                }
+            } else if let name = reader.nextOperand() {
+                names.append(name.text)
+            }
+        }
+        guard names.count == 1 else {
+            throw .usage(
+                names.isEmpty
+                    ? "iotrap stat: no process given; write iotrap stat PID or iotrap stat last"
+                    : "iotrap stat: one process at a time, not '\(names[1])' as well")
+        }
+        let snapshot = try find(names[0])
+        let state = snapshot.header.state
+        let text =
+            isJSON ? Report.json(snapshot, state: state) : Report(snapshot, state: state).text
+        Diagnostics.write(text, to: STDOUT_FILENO)
+        return ExitStatus.success
+    }
+
+    private static func find(_ name: String) throws(CommandFailure) -> Snapshot {
+        let variable = getenv("IOTRAP_STATS_DIR").map { String(cString: $0) }
+        let search = SegmentSearch(directory: variable)
+        if name == "last" {
+            let (found, problems) = search.last()
+            for problem in problems { Diagnostics.complain("passed over: \(problem)") }
+            if let found { return found.snapshot }
+            throw CommandFailure(
+                message: "no process under iotrap has made a file call yet (looked in "
+                    + "\(search.roots.joined(separator: ", "))); start one with iotrap run",
+                status: ExitStatus.nothing)
+        }
+        guard let processID = Int32(name), processID > 0 else {
+            throw .usage("'\(name)' is no process ID; write a number above 0, or last")
+        }
+        do throws(SegmentError) {
+            if let found = try search.segment(of: processID) { return found.snapshot }
+        } catch {
+            throw CommandFailure(message: "\(error)", status: ExitStatus.nothing)
+        }
+        throw CommandFailure(
+            message: "nothing about process \(processID): "
+                + Absence.explanation(for: processID, searched: search.roots),
+            status: ExitStatus.nothing)
+    }
+}
