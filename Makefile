@@ -41,16 +41,17 @@ $(OBJ) $(BUILD)/lib $(BUILD)/bin:
 	mkdir -p $@
 
 $(OBJ)/engine.o: $(ENGINE_SWIFT) $(HEADERS) | $(OBJ)
-	$(SWIFTC) -c $(SWIFTFLAGS) $(ENGINE_SWIFT) -o $@
+	@echo "swiftc engine (Embedded)"
+	@$(SWIFTC) -c $(SWIFTFLAGS) $(ENGINE_SWIFT) -o $@
 
 $(OBJ)/engine-%.o: Sources/CIOTrapEngine/%.c $(HEADERS) VERSION | $(OBJ)
-	$(CC) -c $(CFLAGS) $< -o $@
+	@$(CC) -c $(CFLAGS) $< -o $@
 
 $(OBJ)/shim-%.o: shim/%.c $(HEADERS) | $(OBJ)
-	$(CC) -c $(CFLAGS) $< -o $@
+	@$(CC) -c $(CFLAGS) $< -o $@
 
 $(OBJ)/library-%.o: shim/library/%.c $(HEADERS) | $(OBJ)
-	$(CC) -c $(CFLAGS) $< -o $@
+	@$(CC) -c $(CFLAGS) $< -o $@
 
 $(OBJ)/shim-%.o: shim/%.S | $(OBJ)
 	$(CC) -c $(INCLUDES) $< -o $@
@@ -72,3 +73,40 @@ $(BUILD)/lib/libiotrap-preload.so: $(ENGINE_OBJ) $(SHIM_OBJ) $(OBJ)/preload.map 
 $(BUILD)/lib/libiotrap.so: $(ENGINE_OBJ) $(OBJ)/library-start.o $(OBJ)/library.map | $(BUILD)/lib
 	$(CC) $(LDFLAGS) -Wl,--version-script=$(OBJ)/library.map -Wl,-soname,libiotrap.so.0 \
 		$(ENGINE_OBJ) $(OBJ)/library-start.o $(LIBURING) -o $@
+
+COMMAND_SOURCES := $(shell find Sources -name '*.swift' -o -name '*.c' -o -name '*.h') Package.swift
+$(BUILD)/bin/iotrap: $(COMMAND_SOURCES) | $(BUILD)/bin
+	swift build -c release --product iotrap --static-swift-stdlib --scratch-path .build/command \
+		2>&1 | grep -vE '^\[[0-9]+/[0-9]+\]' ; exit $${PIPESTATUS[0]}
+	install -m 755 .build/command/release/iotrap $@
+
+# The programs of the differential suite; a first line with "fortify" asks for a second build.
+DIFF_SRC := $(wildcard Tests/Differential/*.c)
+DIFF_FORTIFIED := $(foreach source,$(DIFF_SRC),$(if $(findstring fortify,$(shell head -n 1 $(source))),$(source)))
+DIFF_BIN := $(DIFF_SRC:Tests/Differential/%.c=$(BUILD)/tests/differential/%) \
+	$(DIFF_FORTIFIED:Tests/Differential/%.c=$(BUILD)/tests/differential/%-fortify)
+DIFF_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
+tests-c: $(DIFF_BIN)
+$(BUILD)/tests/differential:
+	mkdir -p $@
+$(BUILD)/tests/differential/%-fortify: Tests/Differential/%.c Tests/Differential/observe.h | $(BUILD)/tests/differential
+	@cc $(DIFF_CFLAGS) -O2 -D_FORTIFY_SOURCE=2 $< -o $@
+$(BUILD)/tests/differential/%: Tests/Differential/%.c Tests/Differential/observe.h | $(BUILD)/tests/differential
+	@cc $(DIFF_CFLAGS) -O1 $(if $(findstring largefile,$*),-D_FILE_OFFSET_BITS=64) $< -o $@
+
+deps:
+	@bash bench/deps.sh build
+test:
+	@bash bench/deps.sh test
+	@$(MAKE) --no-print-directory all tests-c
+	@bash Tests/run.sh $(SUITE)
+demo:
+	@bash bench/deps.sh demo
+	@$(MAKE) --no-print-directory all
+	@bash bench/demo.sh
+bench:
+	@bash bench/deps.sh bench
+	@$(MAKE) --no-print-directory all
+	@bash bench/run.sh
+clean:
+	rm -rf $(BUILD) .build

@@ -21,7 +21,7 @@ let package = Package(
             name: "CIOTrapEngine",
             dependencies: ["CIOTrap"],
             cSettings: [.define("_GNU_SOURCE")],
-            linkerSettings: [.linkedLibrary("uring")]),
+            linkerSettings: [.linkedLibrary(":liburing.a")]),
         .target(
             name: "IOTrapEngine",
             dependencies: ["CIOTrap", "CIOTrapEngine"],
