@@ -8,12 +8,16 @@ private func simulate(
     cost: (_ usesTechnique: Bool, _ call: Int) -> UInt64
 ) -> (technique: Int, engaged: Int, dropped: Int) {
     var counts = (technique: 0, engaged: 0, dropped: 0)
+    var now: UInt64 = 1 << 40
     for call in 0..<calls {
         let usesTechnique = comparison.usesTechnique
         if usesTechnique { counts.technique += 1 }
         let time = cost(usesTechnique, call)
+        // A full queue: the calls end one after the other, each after waiting for the others.
+        now += time
         switch comparison.record(
-            epoch: comparison.epoch, cost: time, nanoseconds: time, inFlight: inFlight)
+            epoch: comparison.epoch, nanoseconds: time * UInt64(inFlight), now: now, bytes: 4096,
+            inFlight: inFlight)
         {
         case .engaged: counts.engaged += 1
         case .dropped: counts.dropped += 1
@@ -87,11 +91,39 @@ private func simulate(
         #expect(counts.engaged == 0)
     }
 
+    @Test func aGainThatOnlyMovesTheWaitingIsNoGain() {
+        // Calls look twice as fast, but they end no more often.
+        var comparison = Comparison()
+        var now: UInt64 = 1 << 40
+        for _ in 0..<50_000 {
+            now += 1_000_000
+            let latency: UInt64 = comparison.usesTechnique ? 4_000_000 : 8_000_000
+            _ = comparison.record(
+                epoch: comparison.epoch, nanoseconds: latency, now: now, bytes: 4096, inFlight: 8)
+            #expect(comparison.phase == .learning || comparison.phase == .trial)
+        }
+    }
+
+    @Test func pausesOfTheProgramAreNotCharged() {
+        var comparison = Comparison()
+        var now: UInt64 = 1 << 40
+        var call = 0
+        while comparison.phase != .engaged && call < 1000 {
+            let latency: UInt64 = comparison.usesTechnique ? 500_000 : 1_000_000
+            now += latency + UInt64(call % 7) * 50_000_000
+            call += 1
+            _ = comparison.record(
+                epoch: comparison.epoch, nanoseconds: latency, now: now, bytes: 4096, inFlight: 1)
+        }
+        #expect(comparison.phase == .engaged)
+    }
+
     @Test func samplesOfAnotherEpochAreIgnored() {
         var comparison = Comparison()
         for _ in 0..<10_000 {
             _ = comparison.record(
-                epoch: comparison.epoch &+ 1, cost: 1, nanoseconds: 1_000_000, inFlight: 1)
+                epoch: comparison.epoch &+ 1, nanoseconds: 1_000_000, now: 1, bytes: 4096,
+                inFlight: 1)
         }
         #expect(comparison.phase == .learning)
         #expect(comparison.plainCost == 0)

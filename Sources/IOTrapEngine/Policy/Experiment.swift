@@ -59,15 +59,13 @@ enum Experiment {
         _ index: UInt32, epoch: UInt32, result: Int64, nanoseconds: UInt64, inFlight: UInt32
     ) {
         let isSync = index >= 16
-        var cost = nanoseconds
-        if !isSync {
-            guard result > 0 else { return }
-            cost = nanoseconds &* 4096 / UInt64(result)
-        }
+        guard isSync || result > 0 else { return }
+        let bytes = isSync ? 4096 : UInt64(result)
         // Signals need not be blocked: a handler that finds the lock held drops its sample.
         guard FutexLock.tryAcquire(file.lock) else { return }
         let event = file.comparison(index).pointee.record(
-            epoch: epoch, cost: cost, nanoseconds: nanoseconds, inFlight: inFlight)
+            epoch: epoch, nanoseconds: nanoseconds, now: iotrap_clock(), bytes: bytes,
+            inFlight: inFlight)
         FutexLock.release(file.lock)
         let technique: iotrap_technique =
             isSync

@@ -19,6 +19,11 @@ protocol Syncing {
 /// that arrives while number n runs waits for n+1. When n ends, one of the waiters of n+1 is woken
 /// to lead it, then the waiters of n are released.
 ///
+/// Where a sync is slow, a leader first gathers: those that the last sync released write again and
+/// come back within a fraction of its time, and one sync for all of them beats two for half of
+/// them each. It waits for as many as came lately, an eighth of a sync's time at most, and only
+/// where syncs take a millisecond or more: a shorter wait could not be timed.
+///
 /// The outcome of a real sync reaches everybody it served. Linux reports a write-back error once
 /// per open file description (errseq_t, Linux 4.13), so the leader's success says nothing about
 /// errors that another description has still to hear of: a follower with another descriptor asks
@@ -29,9 +34,16 @@ struct GroupSync {
     static let slotCount: UInt64 = 8
 
     private var lock: FutexLock
-    private var isRunning: Bool
-    /// Number of the sync last started.
+    /// A sync is led: being gathered for, or running.
+    private var isLed: Bool
+    /// The led sync has not begun: callers may still join it.
+    private var isGathering: Bool
+    /// Number of the sync last led.
     private var started: UInt64
+    /// Callers of the last two syncs together, and a smoothed sync time in nanoseconds.
+    private var served: UInt32
+    private var servedBefore: UInt32
+    private var syncNanoseconds: UInt64
     private var slots: InlineArray<8, Slot>
 
     struct Slot {
@@ -71,12 +83,12 @@ struct GroupSync {
     ) -> Outcome {
         let lock = lockAddress(group)
         FutexLock.acquire(lock)
-        if !group.pointee.isRunning {
+        if !group.pointee.isLed {
             let number = begin(group)
             FutexLock.release(lock)
             return lead(group, number, &caller)
         }
-        let number = group.pointee.started &+ 1
+        let number = group.pointee.isGathering ? group.pointee.started : group.pointee.started &+ 1
         let slot = slotAddress(group, number)
         // A waiter of eight syncs ago that has not read its outcome yet: do without the group.
         if slot.pointee.waiters > 0, state(slot) == Word.done {
@@ -84,16 +96,18 @@ struct GroupSync {
             return Outcome(result: caller.sync(), led: true)
         }
         if slot.pointee.waiters == 0 {
-            word(slot).atomic.pointee.store(Word.pending, ordering: .relaxed)
+            let first = group.pointee.isGathering ? Word.running : Word.pending
+            word(slot).atomic.pointee.store(first, ordering: .relaxed)
         }
         slot.pointee.waiters += 1
         FutexLock.release(lock)
         return wait(group, slot, number, &caller)
     }
 
-    /// Starts the next sync; the lock is held.
+    /// Takes the next sync in hand; the lock is held.
     private static func begin(_ group: UnsafeMutablePointer<GroupSync>) -> UInt64 {
-        group.pointee.isRunning = true
+        group.pointee.isLed = true
+        group.pointee.isGathering = true
         group.pointee.started &+= 1
         return group.pointee.started
     }
@@ -101,11 +115,15 @@ struct GroupSync {
     private static func lead<S: Syncing>(
         _ group: UnsafeMutablePointer<GroupSync>, _ number: UInt64, _ caller: inout S
     ) -> Outcome {
-        let result = caller.sync()
         let lock = lockAddress(group)
         let slot = slotAddress(group, number)
+        gather(group, slot)
+        let began = iotrap_clock()
+        let result = caller.sync()
+        let took = iotrap_clock() &- began
         let next = slotAddress(group, number &+ 1)
         FutexLock.acquire(lock)
+        group.pointee.syncNanoseconds = (group.pointee.syncNanoseconds &* 3 &+ took) / 4
         let hasWaiters = slot.pointee.waiters > 0 && state(slot) != Word.done
         if hasWaiters {
             slot.pointee.result = result
@@ -117,13 +135,40 @@ struct GroupSync {
             _ = begin(group)
             word(next).atomic.pointee.store(Word.leaderWanted, ordering: .releasing)
         } else {
-            group.pointee.isRunning = false
+            group.pointee.isLed = false
         }
         FutexLock.release(lock)
         // The next sync first: its leader is what everybody else waits for.
         if hasNext { iotrap_futex_wake(word(next), 1) }
         if hasWaiters { iotrap_futex_wake(word(slot), Int32.max) }
         return Outcome(result: result, led: true)
+    }
+
+    /// Waits for callers to join, then closes the sync to them.
+    private static func gather(
+        _ group: UnsafeMutablePointer<GroupSync>, _ slot: UnsafeMutablePointer<Slot>
+    ) {
+        let lock = lockAddress(group)
+        var waited: UInt64 = 0
+        while true {
+            FutexLock.acquire(lock)
+            let isStale = slot.pointee.waiters > 0 && state(slot) == Word.done
+            let callers = 1 + (isStale ? 0 : slot.pointee.waiters)
+            let expected = min(group.pointee.served + group.pointee.servedBefore, 1024)
+            let limit = group.pointee.syncNanoseconds / 8
+            let step = max(limit / 8, 50_000)
+            let isWorthIt = group.pointee.syncNanoseconds >= 1_000_000
+            if callers >= expected || !isWorthIt || waited >= limit {
+                group.pointee.isGathering = false
+                group.pointee.servedBefore = group.pointee.served
+                group.pointee.served = callers
+                FutexLock.release(lock)
+                return
+            }
+            FutexLock.release(lock)
+            iotrap_pause_ns(step)
+            waited += step
+        }
     }
 
     private static func wait<S: Syncing>(
