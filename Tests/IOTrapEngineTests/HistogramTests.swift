@@ -15,7 +15,8 @@ import Testing
     @Test func theMiddleOfABucketIsWithinThreePercent() {
         var generator = SplitMix(seed: 5)
         for _ in 0..<100_000 {
-            let value = UInt64.random(in: 1...(1 << 38 - 1), using: &generator)
+            let value =
+                UInt64.random(in: 1...(1 << 38 - 1), using: &generator)
                 >> UInt64.random(in: 0...37, using: &generator)
             let index = HistogramBuckets.index(of: value)
             let lower = HistogramBuckets.lowerBound(of: index)

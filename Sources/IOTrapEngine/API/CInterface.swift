@@ -3,6 +3,7 @@ import CIOTrapEngine
 
 // The functions of iotrap.h: the engine without the hooks.
 
+/// See iotrap.h.
 @c @implementation
 public func iotrap_pread(
     _ fd: Int32, _ buffer: UnsafeMutableRawPointer!, _ count: Int, _ offset: off_t
@@ -11,6 +12,7 @@ public func iotrap_pread(
     return DirectCall.data(IOTRAP_OP_PREAD, fd, &element, 1, offset)
 }
 
+/// See iotrap.h.
 @c @implementation
 public func iotrap_pwrite(
     _ fd: Int32, _ buffer: UnsafeRawPointer!, _ count: Int, _ offset: off_t
@@ -19,6 +21,7 @@ public func iotrap_pwrite(
     return DirectCall.data(IOTRAP_OP_PWRITE, fd, &element, 1, offset)
 }
 
+/// See iotrap.h.
 @c @implementation
 public func iotrap_preadv(
     _ fd: Int32, _ iov: UnsafePointer<iovec>!, _ count: Int32, _ offset: off_t
@@ -26,6 +29,7 @@ public func iotrap_preadv(
     DirectCall.data(IOTRAP_OP_PREADV, fd, iov, count, offset)
 }
 
+/// See iotrap.h.
 @c @implementation
 public func iotrap_pwritev(
     _ fd: Int32, _ iov: UnsafePointer<iovec>!, _ count: Int32, _ offset: off_t
@@ -33,9 +37,11 @@ public func iotrap_pwritev(
     DirectCall.data(IOTRAP_OP_PWRITEV, fd, iov, count, offset)
 }
 
+/// See iotrap.h.
 @c @implementation
 public func iotrap_fsync(_ fd: Int32) -> Int32 { DirectCall.sync(IOTRAP_OP_FSYNC, fd) }
 
+/// See iotrap.h.
 @c @implementation
 public func iotrap_fdatasync(_ fd: Int32) -> Int32 { DirectCall.sync(IOTRAP_OP_FDATASYNC, fd) }
 

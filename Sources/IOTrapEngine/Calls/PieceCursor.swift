@@ -1,15 +1,15 @@
 import CIOTrapEngine
 
 /// A contiguous part of a call: contiguous in memory and in the file.
-public struct Piece: Equatable {
-    public var address: UnsafeMutableRawPointer?
-    public var length: UInt32
+struct Piece: Equatable {
+    var address: UnsafeMutableRawPointer?
+    var length: UInt32
     /// Where in the file.
-    public var offset: Int64
+    var offset: Int64
     /// Where in the call: bytes before it.
-    public var position: Int64
+    var position: Int64
 
-    public init(address: UnsafeMutableRawPointer?, length: UInt32, offset: Int64, position: Int64) {
+    init(address: UnsafeMutableRawPointer?, length: UInt32, offset: Int64, position: Int64) {
         self.address = address
         self.length = length
         self.offset = offset
@@ -19,7 +19,7 @@ public struct Piece: Equatable {
 
 /// Cuts a call into pieces, in file order: at the borders of its vector's elements, and every
 /// `chunkBytes` within an element. Elements of length zero give no piece.
-public struct PieceCursor {
+struct PieceCursor {
     private let iov: UnsafePointer<iovec>
     private let iovCount: Int
     private let offset: Int64
@@ -34,7 +34,7 @@ public struct PieceCursor {
     ///   - offset: the file offset of the first byte.
     ///   - limit: bytes to hand out at most.
     ///   - chunkBytes: greatest length of a piece.
-    public init(
+    init(
         iov: UnsafePointer<iovec>, count: Int, offset: Int64, limit: Int64, chunkBytes: UInt64
     ) {
         self.iov = iov
@@ -45,7 +45,7 @@ public struct PieceCursor {
     }
 
     /// The next piece; nil at the end of the call.
-    public mutating func next() -> Piece? {
+    mutating func next() -> Piece? {
         while element < iovCount && position < end {
             let length = UInt64(iov[element].iov_len)
             if within >= length {

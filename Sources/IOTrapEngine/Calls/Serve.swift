@@ -3,6 +3,7 @@ import CIOTrapEngine
 
 // The slower path: calls a technique may serve, and calls whose turn it is to be timed.
 
+/// See iotrap_engine.h.
 @c @implementation
 public func iotrap_serve(
     _ thread: UnsafeMutablePointer<iotrap_thread>, _ call: UnsafeMutablePointer<iotrap_call>
@@ -41,6 +42,7 @@ func decline(
     return Int64.min  // IOTRAP_DECLINED
 }
 
+/// See iotrap_engine.h.
 @c @implementation
 public func iotrap_completed(
     _ thread: UnsafeMutablePointer<iotrap_thread>, _ call: UnsafeMutablePointer<iotrap_call>,

@@ -4,18 +4,18 @@ import CIOTrapEngine
 /// Runs the pieces of one call with several in flight, and joins their results as the kernel
 /// would have answered the whole: the length of the contiguous prefix that succeeded, or an error
 /// if nothing before it did.
-public struct Transfer {
+struct Transfer {
     /// What became of a call.
-    public struct Outcome: Equatable {
+    struct Outcome: Equatable {
         /// Bytes, or -errno.
-        public var result: Int64
+        var result: Int64
         /// Requests given to the backend, and submissions that carried them.
-        public var requests: UInt64
-        public var batches: UInt64
+        var requests: UInt64
+        var batches: UInt64
         /// The backend broke down before anything was in flight: make the plain call.
-        public var isUnserved = false
+        var isUnserved = false
 
-        public init(result: Int64, requests: UInt64, batches: UInt64, isUnserved: Bool = false) {
+        init(result: Int64, requests: UInt64, batches: UInt64, isUnserved: Bool = false) {
             self.result = result
             self.requests = requests
             self.batches = batches
@@ -42,7 +42,7 @@ public struct Transfer {
     /// - Parameters:
     ///   - writes: direction.
     ///   - depth: pieces in flight at once, 1 to 64.
-    public init(writes: Bool, descriptor: Int32, depth: Int) {
+    init(writes: Bool, descriptor: Int32, depth: Int) {
         kind = writes ? IOTRAP_REQUEST_WRITE.rawValue : IOTRAP_REQUEST_READ.rawValue
         self.descriptor = descriptor
         self.depth = max(1, min(depth, 64))
@@ -50,7 +50,7 @@ public struct Transfer {
 
     /// Runs all pieces of `cursor`. Returns only when nothing is in flight any more: the kernel
     /// must not touch the caller's memory after that.
-    public mutating func run<B: Backend>(_ backend: inout B, _ cursor: PieceCursor) -> Outcome {
+    mutating func run<B: Backend>(_ backend: inout B, _ cursor: PieceCursor) -> Outcome {
         var cursor = cursor
         var pending = cursor.next()
         while true {

@@ -75,6 +75,7 @@ enum DescriptorTable {
 
 // MARK: - What the hooks report
 
+/// See iotrap_engine.h.
 @c @implementation
 public func iotrap_descriptor_opened(_ fd: Int32, _ flags: UInt32) {
     guard process.pointee.isActive, fd >= 0 else { return }
@@ -88,12 +89,14 @@ public func iotrap_descriptor_opened(_ fd: Int32, _ flags: UInt32) {
     DescriptorTable.store(fd, Slot(kind: kind, appends: flags & OpenFlags.append != 0))
 }
 
+/// See iotrap_engine.h.
 @c @implementation
 public func iotrap_descriptor_forget(_ fd: Int32) {
     guard process.pointee.isActive, fd >= 0 else { return }
     DescriptorTable.store(fd, Slot(word: 0))
 }
 
+/// See iotrap_engine.h.
 @c @implementation
 public func iotrap_descriptors_forget(_ first: UInt32, _ last: UInt32) {
     guard process.pointee.isActive else { return }
@@ -104,11 +107,13 @@ public func iotrap_descriptors_forget(_ first: UInt32, _ last: UInt32) {
     }
 }
 
+/// See iotrap_engine.h.
 @c @implementation
 public func iotrap_descriptor_is_internal(_ fd: Int32) -> Int32 {
     process.pointee.isActive && DescriptorTable.load(fd).kind == .engine ? 1 : 0
 }
 
+/// See iotrap_engine.h.
 @c @implementation
 public func iotrap_descriptor_internal_from(_ first: UInt32, _ last: UInt32) -> Int32 {
     guard process.pointee.isActive else { return -1 }
@@ -119,6 +124,7 @@ public func iotrap_descriptor_internal_from(_ first: UInt32, _ last: UInt32) -> 
     return found
 }
 
+/// See iotrap_engine.h.
 @c @implementation
 public func iotrap_descriptor_surrender(_ fd: Int32) {
     // Its thread finds the ring gone at its next submission and makes another.

@@ -9,9 +9,10 @@ enum FileTable {
     static let ways = 8
 
     /// The record of a file, pinned; nil when the table is full of records in use.
-    static func pin(device: UInt64, inode: UInt64, fd: Int32) -> (UnsafeMutablePointer<FileRecord>,
-        UInt32)?
-    {
+    static func pin(device: UInt64, inode: UInt64, fd: Int32) -> (
+        UnsafeMutablePointer<FileRecord>,
+        UInt32
+    )? {
         let lock = processLock
         FutexLock.acquire(lock)
         defer { FutexLock.release(lock) }

@@ -18,12 +18,12 @@
 /// way; they are not counted.
 ///
 /// Pure and not thread-safe: the caller holds a lock around `record`.
-public struct Comparison {
-    public enum Phase: UInt8, Sendable {
+struct Comparison {
+    enum Phase: UInt8, Sendable {
         case learning, trial, engaged, check
     }
 
-    public enum Event: Sendable {
+    enum Event: Sendable {
         case none, engaged, dropped
     }
 
@@ -35,9 +35,9 @@ public struct Comparison {
     static let winsNeeded: UInt8 = 2
     static let checkEvery: UInt64 = 64
 
-    public private(set) var phase: Phase = .learning
+    private(set) var phase: Phase = .learning
     /// Number of the present epoch; a call that began in another one is not counted.
-    public private(set) var epoch: UInt32 = 0
+    private(set) var epoch: UInt32 = 0
     private var wins: UInt8 = 0
     private var losses: UInt8 = 0
     private var hasRest = false
@@ -49,16 +49,16 @@ public struct Comparison {
     private var epochWarmUp: UInt64 = 0
     private var epochCost: UInt64 = 0
     /// Smoothed mean costs of both arms, in nanoseconds per unit of work.
-    public private(set) var plainCost: UInt64 = 0
-    public private(set) var techniqueCost: UInt64 = 0
+    private(set) var plainCost: UInt64 = 0
+    private(set) var techniqueCost: UInt64 = 0
 
-    public init() {}
+    init() {}
 
     /// True while calls go the technique's way.
-    public var usesTechnique: Bool { phase == .trial || phase == .engaged }
+    var usesTechnique: Bool { phase == .trial || phase == .engaged }
 
     /// True while the outcome is undecided or being checked.
-    public var isTrial: Bool { phase == .trial }
+    var isTrial: Bool { phase == .trial }
 
     /// Takes in one finished call.
     ///
@@ -68,7 +68,7 @@ public struct Comparison {
     ///   - now: the time it ended.
     ///   - bytes: its work: bytes moved; 4096 for a sync.
     ///   - inFlight: calls of this kind in flight, this one included.
-    public mutating func record(
+    mutating func record(
         epoch: UInt32, nanoseconds: UInt64, now: UInt64, bytes: UInt64, inFlight: UInt32
     ) -> Event {
         let isFirst = lastEnd == 0

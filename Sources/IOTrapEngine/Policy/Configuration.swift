@@ -32,20 +32,25 @@ public struct FaultRule: Equatable, Sendable {
     /// Bytes to report at most, when positive.
     public var shortBytes: Int32 = 0
 
+    /// The defaults.
     public init() {}
 }
 
 /// Everything that can be set. A trivial value: copied into the process state once, at start.
 public struct Configuration: Equatable, Sendable {
+    /// `enum iotrap_mode`
     public var mode: UInt32 = IOTRAP_MODE_AUTO.rawValue
-    /// `enum iotrap_setting` by technique.
+    /// `enum iotrap_setting` of batches through the ring.
     public var ring: UInt8 = UInt8(IOTRAP_SETTING_AUTO.rawValue)
+    /// `enum iotrap_setting` of splitting large O_DIRECT calls.
     public var split: UInt8 = UInt8(IOTRAP_SETTING_AUTO.rawValue)
+    /// `enum iotrap_setting` of shared syncs.
     public var groupSync: UInt8 = UInt8(IOTRAP_SETTING_AUTO.rawValue)
     /// Piece size of a split call in bytes, a multiple of 4096.
     public var splitChunkBytes: UInt64 = 512 << 10
     /// Requests of one call in flight at once, 1 to 64.
     public var splitDepth: UInt32 = 32
+    /// How far group sync shares.
     public var syncScope: SyncScope = .automatic
     /// False: techniques run on plain system calls, without a ring.
     public var usesRing: Bool = true
@@ -55,8 +60,10 @@ public struct Configuration: Equatable, Sendable {
     public var hidesRingDescriptor: Bool = true
     /// True: the environment is carried over exec.
     public var followsExec: Bool = true
+    /// Faults to inject; none by default.
     public var fault = FaultRule()
 
+    /// The defaults.
     public init() {}
 
     /// The setting of one technique after the mode's say.
@@ -94,9 +101,11 @@ public enum ConfigurationFault: UInt8, Error, Sendable {
 
 /// A refused setting: what is wrong, and where in the text it stands.
 public struct ConfigurationError: Error, Equatable, Sendable {
+    /// What is wrong.
     public var fault: ConfigurationFault
-    /// Byte offset and length of the offending item in the text that was parsed.
+    /// Byte offset of the offending item in the text that was parsed.
     public var start: Int
+    /// Its length in bytes.
     public var count: Int
 
     /// What would have been valid, as one line for a person.

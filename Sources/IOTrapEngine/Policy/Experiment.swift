@@ -69,7 +69,8 @@ enum Experiment {
         FutexLock.release(file.lock)
         let technique: iotrap_technique =
             isSync
-            ? IOTRAP_TECHNIQUE_GROUP_SYNC : index < 8 ? IOTRAP_TECHNIQUE_SPLIT : IOTRAP_TECHNIQUE_RING
+            ? IOTRAP_TECHNIQUE_GROUP_SYNC
+            : index < 8 ? IOTRAP_TECHNIQUE_SPLIT : IOTRAP_TECHNIQUE_RING
         Recording.event(thread, technique, event)
     }
 

@@ -3,6 +3,7 @@ import CIOTrapEngine
 
 // The hot path: a few loads and adds decide what becomes of a call.
 
+/// See iotrap_engine.h.
 @c @implementation
 public func iotrap_route(
     _ thread: UnsafeMutablePointer<iotrap_thread>, _ operation: UInt32, _ fd: Int32,

@@ -48,7 +48,8 @@ enum EnvironmentReader {
             try ConfigurationParser(bytes).parseSettings(into: &process.pointee.configuration)
             return true
         } catch {
-            let item = UnsafeBufferPointer(rebasing: bytes[error.start..<(error.start + error.count)])
+            let item = UnsafeBufferPointer(
+                rebasing: bytes[error.start..<(error.start + error.count)])
             Log.line("off: IOTRAP_SET has ", quoting: item, "; ", error.remedy)
             return false
         }

@@ -3,6 +3,7 @@ import CIOTrapEngine
 
 // Start, threads, fork and end of the process.
 
+/// See iotrap_engine.h.
 @c @implementation
 public func iotrap_start(
     _ environment: UnsafePointer<UnsafeMutablePointer<CChar>?>?, _ secure: Int32
@@ -108,6 +109,7 @@ private func becomeChild(_ thread: UnsafeMutablePointer<iotrap_thread>) {
     state.pointee.guardPage?.pointee = state.pointee.generation
 }
 
+/// See iotrap_engine.h.
 @c @implementation
 public func iotrap_thread_ended(_ thread: UnsafeMutablePointer<iotrap_thread>) {
     let isAttached = thread.pointee.state == iotrap_guard_word()
@@ -125,19 +127,23 @@ public func iotrap_thread_ended(_ thread: UnsafeMutablePointer<iotrap_thread>) {
     iotrap_signals_restore(&mask)
 }
 
+/// See iotrap_engine.h.
 @c @implementation
 public func iotrap_finish() {
     guard process.pointee.isActive, process.pointee.guardPage?.pointee != 0 else { return }
     Segment.finish()
 }
 
+/// See iotrap_engine.h.
 @c @implementation
 public func iotrap_is_active() -> Int32 { process.pointee.isActive ? 1 : 0 }
 
+/// See iotrap_engine.h.
 @c @implementation
 public func iotrap_follows_exec() -> Int32 {
     process.pointee.isActive && process.pointee.configuration.followsExec ? 1 : 0
 }
 
+/// See iotrap_engine.h.
 @c @implementation
 public func iotrap_restrict() { process.pointee.isRestricted = 1 }

@@ -2,27 +2,27 @@ import CIOTrap
 import CIOTrapEngine
 
 /// One request to the kernel.
-public struct IORequest {
+struct IORequest {
     /// `enum iotrap_request_kind`
-    public var kind: UInt32
-    public var descriptor: Int32
-    public var address: UnsafeMutableRawPointer?
+    var kind: UInt32
+    var descriptor: Int32
+    var address: UnsafeMutableRawPointer?
     /// Bytes; 0 for a sync.
-    public var length: UInt32
-    public var offset: Int64
+    var length: UInt32
+    var offset: Int64
 }
 
 /// A finished request.
-public struct IOCompletion {
-    public var tag: UInt32
+struct IOCompletion {
+    var tag: UInt32
     /// Bytes moved, 0 for a sync, or -errno.
-    public var result: Int32
+    var result: Int32
 }
 
 /// Executes requests: on io_uring, with plain system calls, or with faults injected.
 ///
 /// Used by one thread at a time. Requests may complete in any order.
-public protocol Backend {
+protocol Backend {
     /// Queues a request; false when there is no room and completions must be taken first.
     mutating func enqueue(_ request: IORequest, tag: UInt32) -> Bool
     /// Submits what is queued and waits for at least one completion: submissions, or -errno.
@@ -56,17 +56,17 @@ struct RingBackend: Backend {
 }
 
 /// Plain system calls, one after the other: the same results without a ring.
-public struct PlainBackend: Backend {
+struct PlainBackend: Backend {
     private var done: InlineArray<64, IOCompletion>
     private var doneCount = 0
     private var submitted: Int32 = 0
 
-    public init() {
+    init() {
         done = InlineArray(repeating: IOCompletion(tag: 0, result: 0))
     }
 
     /// Executes one request on the spot.
-    public static func execute(_ request: IORequest) -> Int32 {
+    static func execute(_ request: IORequest) -> Int32 {
         let result: Int
         switch request.kind {
         case IOTRAP_REQUEST_READ.rawValue:
@@ -83,7 +83,7 @@ public struct PlainBackend: Backend {
         return Int32(truncatingIfNeeded: result)
     }
 
-    public mutating func enqueue(_ request: IORequest, tag: UInt32) -> Bool {
+    mutating func enqueue(_ request: IORequest, tag: UInt32) -> Bool {
         guard doneCount < 64 else { return false }
         done[doneCount] = IOCompletion(tag: tag, result: PlainBackend.execute(request))
         doneCount += 1
@@ -91,41 +91,41 @@ public struct PlainBackend: Backend {
         return true
     }
 
-    public mutating func submitAndWait() -> Int32 {
+    mutating func submitAndWait() -> Int32 {
         defer { submitted = 0 }
         return submitted
     }
 
-    public mutating func next() -> IOCompletion? {
+    mutating func next() -> IOCompletion? {
         guard doneCount > 0 else { return nil }
         doneCount -= 1
         return done[doneCount]
     }
 
-    public mutating func unqueue() -> UInt32 { 0 }
+    mutating func unqueue() -> UInt32 { 0 }
 }
 
 /// Alters every n-th result of another backend, to test what happens when storage misbehaves.
-public struct FaultBackend<Inner: Backend>: Backend {
+struct FaultBackend<Inner: Backend>: Backend {
     private var inner: Inner
     private let rule: FaultRule
     /// Requests seen by the rule.
-    public private(set) var count: UInt32
+    private(set) var count: UInt32
 
     /// - Parameter count: requests already seen by the rule, so that it goes on over several calls.
-    public init(_ inner: Inner, rule: FaultRule, count: UInt32 = 0) {
+    init(_ inner: Inner, rule: FaultRule, count: UInt32 = 0) {
         self.inner = inner
         self.rule = rule
         self.count = count
     }
 
-    public mutating func enqueue(_ request: IORequest, tag: UInt32) -> Bool {
+    mutating func enqueue(_ request: IORequest, tag: UInt32) -> Bool {
         inner.enqueue(request, tag: tag)
     }
 
-    public mutating func submitAndWait() -> Int32 { inner.submitAndWait() }
+    mutating func submitAndWait() -> Int32 { inner.submitAndWait() }
 
-    public mutating func next() -> IOCompletion? {
+    mutating func next() -> IOCompletion? {
         guard var completion = inner.next() else { return nil }
         count &+= 1
         guard rule.period > 0, count % rule.period == 0 else { return completion }
@@ -137,5 +137,5 @@ public struct FaultBackend<Inner: Backend>: Backend {
         return completion
     }
 
-    public mutating func unqueue() -> UInt32 { inner.unqueue() }
+    mutating func unqueue() -> UInt32 { inner.unqueue() }
 }

@@ -1,10 +1,10 @@
 import CIOTrap
 
 /// Arithmetic of the log-linear histogram: see `IOTRAP_STATS_BUCKETS` for the shape.
-public enum HistogramBuckets {
+enum HistogramBuckets {
     /// The bucket of a latency in nanoseconds; everything from 2^38 up shares the last one.
     @inline(__always)
-    public static func index(of nanoseconds: UInt64) -> Int {
+    static func index(of nanoseconds: UInt64) -> Int {
         if nanoseconds < 64 { return Int(truncatingIfNeeded: nanoseconds) }
         let exponent = 63 &- nanoseconds.leadingZeroBitCount
         if exponent >= 38 { return Int(IOTRAP_STATS_BUCKETS) &- 1 }
@@ -13,7 +13,7 @@ public enum HistogramBuckets {
     }
 
     /// The smallest latency that falls into a bucket.
-    public static func lowerBound(of index: Int) -> UInt64 {
+    static func lowerBound(of index: Int) -> UInt64 {
         if index < 64 { return UInt64(index) }
         let exponent = UInt64(6 + (index - 64) / 32)
         return (32 + UInt64((index - 64) % 32)) << (exponent - 5)
