@@ -103,12 +103,11 @@ def write_json(path, content):
 def record(results):
     """Keeps ratios only: absolute times mean nothing on another machine."""
     kept = ("ratio", "ratio_min", "ratio_max", "pairs")
-    results = dict(results)
-    results["figures"] = {
+    figures = {
         name: {key: figure[key] for key in kept} for name, figure in results["figures"].items()
     }
-    write_json(BASELINE, results)
-    print(f"recorded {len(results['figures'])} ratios in {os.path.relpath(BASELINE, ROOT)}")
+    write_json(BASELINE, {"quick": results["quick"], "figures": figures})
+    print(f"recorded {len(figures)} ratios in {os.path.relpath(BASELINE, ROOT)}")
 
 
 def compare(results):

@@ -10,4 +10,4 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bash "$here/deps.sh" bench
 make -s -C "$here"
 # Debian's own interpreter, with its SQLite: not whatever comes first in the PATH.
-exec /usr/bin/python3 "$here/pairs.py" "$@"
+exec /usr/bin/python3 -B "$here/pairs.py" "$@"
