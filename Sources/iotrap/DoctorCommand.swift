@@ -10,7 +10,7 @@ enum DoctorCommand {
             return ExitStatus.success
         }
         if let operand = reader.nextOperand() {
-            throw .usage("iotrap doctor takes no argument, not '\(operand.text)'")
+            throw .usage("doctor takes no argument, not '\(operand.text)'; write iotrap doctor")
         }
         let setup = SetupChecks(environment: .ofProcess())
         let (configuration, settings) = setup.settings()

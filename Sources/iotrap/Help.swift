@@ -17,6 +17,7 @@ enum Help {
                                  sync-scope                auto|file|descriptor
                                  backend                   uring|plain
                                  io-uring                  auto|on: on even under seccomp
+                                 ring-descriptor           hidden|visible
                                  follow                    on|off: into executed programs
                 --stats          waits for the end and prints what happened
                 Options win over IOTRAP_MODE and IOTRAP_SET, which win over the defaults.

@@ -26,8 +26,9 @@ enum StatCommand {
         guard names.count == 1 else {
             throw .usage(
                 names.isEmpty
-                    ? "iotrap stat: no process given; write iotrap stat PID or iotrap stat last"
-                    : "iotrap stat: one process at a time, not '\(names[1])' as well")
+                    ? "no process given; write iotrap stat PID or iotrap stat last"
+                    : "one process at a time, not '\(names[1])' as well; run iotrap stat again for it"
+            )
         }
         let snapshot = try find(names[0])
         let state = snapshot.header.state
@@ -42,7 +43,10 @@ enum StatCommand {
         let search = SegmentSearch(directory: variable)
         if name == "last" {
             let (found, problems) = search.last()
-            for problem in problems { Diagnostics.complain("passed over: \(problem)") }
+            // A missing directory says no more than that there is nothing.
+            for problem in problems where problem.reason != .missing {
+                Diagnostics.complain("passed over: \(problem)")
+            }
             if let found { return found.snapshot }
             throw CommandFailure(
                 message: "no process under iotrap has made a file call yet (looked in "
