@@ -15,7 +15,7 @@ SWIFTC := swiftc
 VERSION := $(shell cat VERSION)
 
 INCLUDES := -ISources/CIOTrap/include -ISources/CIOTrapEngine/include
-CFLAGS := -std=gnu11 -O2 -g -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions \
+CFLAGS := -std=gnu11 -O2 -gdwarf-4 -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions \
 	-fno-math-errno -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wno-unused-parameter -D_GNU_SOURCE -DIOTRAP_VERSION='"$(VERSION)"' $(INCLUDES)
 # -Ounchecked is not used: a trap in the engine is a bug that tests must show.
@@ -108,5 +108,26 @@ bench:
 	@bash bench/deps.sh bench
 	@$(MAKE) --no-print-directory all
 	@bash bench/run.sh
+C_FILES = $(shell git ls-files '*.c' '*.h')
+lint:
+	swift format lint --strict -r Sources Tests Package.swift
+	clang-format --dry-run -Werror $(C_FILES)
+
+# The engine as an ordinary module, under the sanitizers.
+asan:
+	swift test --disable-xctest --sanitize=address --scratch-path .build/asan --filter '^IOTrap'
+tsan:
+	swift test --disable-xctest --sanitize=thread --scratch-path .build/tsan --filter '^IOTrap'
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
+	install -m 755 $(BUILD)/bin/iotrap $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(BUILD)/lib/libiotrap-preload.so $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(BUILD)/lib/libiotrap.so $(DESTDIR)$(PREFIX)/lib/libiotrap.so.0
+	ln -sf libiotrap.so.0 $(DESTDIR)$(PREFIX)/lib/libiotrap.so
+	install -m 644 Sources/CIOTrap/include/iotrap.h $(DESTDIR)$(PREFIX)/include/
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' shim/library/iotrap.pc.in \
+		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/iotrap.pc
+
 clean:
 	rm -rf $(BUILD) .build

@@ -27,7 +27,7 @@ EXPORT int close(int fd)
 	if (is_hidden(fd))
 		return not_open();
 	iotrap_count_begin(&counted, IOTRAP_OP_CLOSE, fd);
-	if (counted.route != IOTRAP_ROUTE_BARE)
+	if (counted.route != IOTRAP_ROUTE_BARE && iotrap_descriptor_slot(fd))
 		iotrap_descriptor_forget(fd);
 	result = REAL(close)(fd);
 	iotrap_count_end(&counted, result < 0);

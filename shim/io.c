@@ -6,7 +6,7 @@
 
 EXPORT ssize_t pread(int fd, void *buffer, size_t count, off_t offset)
 {
-	INTERCEPT(ssize_t, IOTRAP_OP_PREAD, fd, count, pthread_testcancel(),
+	INTERCEPT(ssize_t, IOTRAP_OP_PREAD, fd, iotrap_descriptor_slot(fd), count, pthread_testcancel(),
 		  REAL(pread)(fd, buffer, count, offset), ONE_ELEMENT(buffer, count),
 		  .offset = offset);
 }
@@ -15,7 +15,7 @@ ALIAS_OF(__pread64, pread);
 
 EXPORT ssize_t pwrite(int fd, const void *buffer, size_t count, off_t offset)
 {
-	INTERCEPT(ssize_t, IOTRAP_OP_PWRITE, fd, count, pthread_testcancel(),
+	INTERCEPT(ssize_t, IOTRAP_OP_PWRITE, fd, iotrap_descriptor_slot(fd), count, pthread_testcancel(),
 		  REAL(pwrite)(fd, buffer, count, offset), ONE_ELEMENT(buffer, count),
 		  .offset = offset);
 }
@@ -33,7 +33,7 @@ ALIAS_OF(__pread64_chk, __pread_chk);
 
 EXPORT ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
 {
-	INTERCEPT(ssize_t, IOTRAP_OP_PREADV, fd, 0, pthread_testcancel(),
+	INTERCEPT(ssize_t, IOTRAP_OP_PREADV, fd, iotrap_descriptor_slot(fd), 0, pthread_testcancel(),
 		  REAL(preadv)(fd, iov, count, offset), .iov = iov, .iov_count = count,
 		  .offset = offset);
 }
@@ -41,7 +41,7 @@ ALIAS_OF(preadv64, preadv);
 
 EXPORT ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 {
-	INTERCEPT(ssize_t, IOTRAP_OP_PWRITEV, fd, 0, pthread_testcancel(),
+	INTERCEPT(ssize_t, IOTRAP_OP_PWRITEV, fd, iotrap_descriptor_slot(fd), 0, pthread_testcancel(),
 		  REAL(pwritev)(fd, iov, count, offset), .iov = iov, .iov_count = count,
 		  .offset = offset);
 }
@@ -50,7 +50,7 @@ ALIAS_OF(pwritev64, pwritev);
 /* Offset -1 means the file position, which the engine leaves to the kernel. */
 EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-	INTERCEPT(ssize_t, IOTRAP_OP_PREADV, fd, 0, pthread_testcancel(),
+	INTERCEPT(ssize_t, IOTRAP_OP_PREADV, fd, iotrap_descriptor_slot(fd), 0, pthread_testcancel(),
 		  REAL(preadv2)(fd, iov, count, offset, flags), .iov = iov, .iov_count = count,
 		  .offset = offset, .flags = (uint32_t)flags);
 }
@@ -58,7 +58,7 @@ ALIAS_OF(preadv64v2, preadv2);
 
 EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-	INTERCEPT(ssize_t, IOTRAP_OP_PWRITEV, fd, 0, pthread_testcancel(),
+	INTERCEPT(ssize_t, IOTRAP_OP_PWRITEV, fd, iotrap_descriptor_slot(fd), 0, pthread_testcancel(),
 		  REAL(pwritev2)(fd, iov, count, offset, flags), .iov = iov, .iov_count = count,
 		  .offset = offset, .flags = (uint32_t)flags);
 }
@@ -66,27 +66,27 @@ ALIAS_OF(pwritev64v2, pwritev2);
 
 EXPORT ssize_t read(int fd, void *buffer, size_t count)
 {
-	INTERCEPT(ssize_t, IOTRAP_OP_READ, fd, count, (void)0, REAL(read)(fd, buffer, count),
+	INTERCEPT(ssize_t, IOTRAP_OP_READ, fd, 0, count, (void)0, REAL(read)(fd, buffer, count),
 		  .iov_count = 0);
 }
 ALIAS_OF(__read, read);
 
 EXPORT ssize_t write(int fd, const void *buffer, size_t count)
 {
-	INTERCEPT(ssize_t, IOTRAP_OP_WRITE, fd, count, (void)0, REAL(write)(fd, buffer, count),
+	INTERCEPT(ssize_t, IOTRAP_OP_WRITE, fd, 0, count, (void)0, REAL(write)(fd, buffer, count),
 		  .iov_count = 0);
 }
 ALIAS_OF(__write, write);
 
 EXPORT ssize_t readv(int fd, const struct iovec *iov, int count)
 {
-	INTERCEPT(ssize_t, IOTRAP_OP_READV, fd, 0, (void)0, REAL(readv)(fd, iov, count),
+	INTERCEPT(ssize_t, IOTRAP_OP_READV, fd, 0, 0, (void)0, REAL(readv)(fd, iov, count),
 		  .iov_count = 0);
 }
 
 EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
 {
-	INTERCEPT(ssize_t, IOTRAP_OP_WRITEV, fd, 0, (void)0, REAL(writev)(fd, iov, count),
+	INTERCEPT(ssize_t, IOTRAP_OP_WRITEV, fd, 0, 0, (void)0, REAL(writev)(fd, iov, count),
 		  .iov_count = 0);
 }
 

@@ -71,16 +71,22 @@ static inline void iotrap_report(struct iotrap_thread *self, struct iotrap_call 
 }
 
 /*
- * The whole of a data or sync hook. `real` is evaluated once. `cancel` is
+ * The whole of a data or sync hook. `slot` is the descriptor's where its kind
+ * matters, else 0. `real` is evaluated once. `cancel` is
  * pthread_testcancel() where the function is a cancellation point: the engine's own
  * waits are not, so a pending request is acted on before anything was done.
  */
-#define INTERCEPT(type, op, fd, size, cancel, real, ...)                        \
+#define INTERCEPT(type, op, fd, slot, size, cancel, real, ...)                        \
 	do {                                                                    \
 		struct iotrap_thread *self_ = iotrap_self();                    \
-		uint32_t route_ = iotrap_route(self_, op, fd, size);            \
 		type result_;                                                   \
 										\
+		if (likely(iotrap_pass_quickly(self_, op, slot))) {             \
+			result_ = (real);                                       \
+			iotrap_passed(self_, op, result_);                      \
+			return result_;                                         \
+		}                                                               \
+		uint32_t route_ = iotrap_route(self_, op, fd, size);            \
 		if (likely(route_ == IOTRAP_ROUTE_PASS)) {                      \
 			result_ = (real);                                       \
 			iotrap_passed(self_, op, result_);                      \
@@ -109,12 +115,14 @@ struct iotrap_counted {
 static inline void iotrap_count_begin(struct iotrap_counted *counted, uint32_t operation, int fd)
 {
 	counted->self = iotrap_self();
+	counted->call.operation = operation;
+	counted->route = IOTRAP_ROUTE_PASS;
+	if (likely(iotrap_pass_quickly(counted->self, operation, 0)))
+		return;
 	counted->route = iotrap_route(counted->self, operation, fd, 0);
 	if (unlikely(counted->route == IOTRAP_ROUTE_SERVE)) {
 		counted->call = (struct iotrap_call){.operation = operation, .descriptor = fd};
 		iotrap_serve(counted->self, &counted->call);
-	} else {
-		counted->call.operation = operation;
 	}
 }
 
@@ -129,7 +137,7 @@ static inline void iotrap_count_end(struct iotrap_counted *counted, int failed)
 /* Nonzero where nothing may be noted: switched off, or a vfork child in its parent's memory. */
 static inline int iotrap_is_bare(void)
 {
-	return iotrap_self()->state == IOTRAP_STATE_BARE || !iotrap_is_active();
+	return iotrap_self()->state == IOTRAP_STATE_BARE || !iotrap_active;
 }
 
 #endif

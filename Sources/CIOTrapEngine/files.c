@@ -91,6 +91,14 @@ int iotrap_reserve(void *address, size_t bytes, int fd, int64_t offset)
 	return (int)result;
 }
 
+int iotrap_reserve_pages(void *address, size_t bytes)
+{
+	uintptr_t first = (uintptr_t)address & ~(uintptr_t)4095;
+	uintptr_t end = ((uintptr_t)address + bytes + 4095) & ~(uintptr_t)4095;
+
+	return iotrap_reserve((void *)first, end - first, -1, 0);
+}
+
 void iotrap_append_line(const char *path, const char *line, size_t bytes)
 {
 	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY |

@@ -14,6 +14,8 @@ const uint32_t *iotrap_guard = &guard_before_start;
 
 uint64_t iotrap_process_storage[IOTRAP_PROCESS_BYTES / 8] __attribute__((aligned(64)));
 uint64_t *iotrap_descriptor_leaves[IOTRAP_DESCRIPTOR_LEAVES];
+uint8_t iotrap_quick[IOTRAP_OP_COUNT][IOTRAP_DESCRIPTOR_KINDS];
+uint32_t iotrap_active;
 uint32_t iotrap_block_owners[IOTRAP_STATS_BLOCKS_MAX];
 
 static pthread_key_t thread_end_key;

@@ -50,13 +50,13 @@ private struct Member: Syncing {
 
 /// A group in memory of its own, as it lives in a file record.
 private final class Group: @unchecked Sendable {
-    let address: UnsafeMutablePointer<GroupSync>
+    let address: UnsafeMutablePointer<iotrap_group>
 
     init() {
         let memory = UnsafeMutableRawPointer.allocate(
-            byteCount: MemoryLayout<GroupSync>.stride, alignment: 64)
-        memset(memory, 0, MemoryLayout<GroupSync>.stride)
-        address = memory.assumingMemoryBound(to: GroupSync.self)
+            byteCount: MemoryLayout<iotrap_group>.stride, alignment: 64)
+        memset(memory, 0, MemoryLayout<iotrap_group>.stride)
+        address = memory.assumingMemoryBound(to: iotrap_group.self)
     }
 
     deinit { UnsafeMutableRawPointer(address).deallocate() }

@@ -31,7 +31,7 @@ struct iotrap_thread {
 	struct iotrap_stats_block *_Nullable block;
 	struct iotrap_ring *_Nullable ring;
 	int32_t ring_error; /* why there is no ring; 0: not tried */
-	uint32_t reserved;
+	uint32_t histograms; /* bit by operation, then technique: memory is behind it */
 	uint32_t vfork_depth; /* vfork children running on this thread's stack */
 	uint32_t vfork_state; /* state to return to when they are gone */
 	uint16_t countdown[IOTRAP_OP_COUNT]; /* calls until one is timed again */
@@ -71,6 +71,12 @@ iotrap_block_technique(struct iotrap_stats_block *block, uint32_t technique)
 	return &block->techniques[technique];
 }
 
+/* The part of a block before its histograms, in bytes. */
+static inline uint32_t iotrap_block_counters_bytes(void)
+{
+	return (uint32_t)__builtin_offsetof(struct iotrap_stats_block, operation_latency);
+}
+
 static inline uint64_t *iotrap_block_reason(struct iotrap_stats_block *block, uint32_t reason)
 {
 	return &block->reasons[reason];
@@ -105,12 +111,96 @@ static inline void *iotrap_process_memory(void)
 	return iotrap_process_storage;
 }
 
+/*
+ * A group of concurrent syncs of one file; see Sync/GroupSync.swift. Laid out in C
+ * because its words are used by several threads at once: taking the address of a
+ * Swift field counts as an access to it.
+ */
+#define IOTRAP_GROUP_SLOTS 8u
+
+/*
+ * The words used without the lock do not come first: the thread sanitizer takes a
+ * change of any field for a change at the structure's own address.
+ */
+struct iotrap_group_slot {
+	int64_t result;
+	int32_t leader; /* the leader's descriptor */
+	uint32_t waiters; /* callers that wait, or have still to read the outcome */
+	uint32_t word; /* what its waiters sleep on */
+	uint32_t reserved;
+};
+
+struct iotrap_group {
+	uint64_t started; /* number of the sync last led */
+	uint32_t lock;
+	uint8_t is_led; /* a sync is being gathered for, or running */
+	uint8_t is_gathering; /* it has not begun: callers may still join it */
+	uint16_t reserved;
+	uint32_t served; /* callers of the last sync, and of the one before */
+	uint32_t served_before;
+	uint64_t sync_ns; /* smoothed time of a sync */
+	struct iotrap_group_slot slots[IOTRAP_GROUP_SLOTS];
+};
+
+static inline uint32_t *iotrap_group_lock(struct iotrap_group *group)
+{
+	return &group->lock;
+}
+
+static inline struct iotrap_group_slot *iotrap_group_slot(struct iotrap_group *group,
+							  uint64_t number)
+{
+	return &group->slots[number % IOTRAP_GROUP_SLOTS];
+}
+
+static inline uint32_t *iotrap_group_word(struct iotrap_group_slot *slot)
+{
+	return &slot->word;
+}
+
 /* Two-level descriptor table: 1024 lazily made leaves of 1024 slots. */
 #define IOTRAP_DESCRIPTOR_LEAVES 1024u
+#define IOTRAP_DESCRIPTOR_LEAF_SLOTS 1024u
+/* A slot's low bits: enum DescriptorKind of Descriptors/Slot.swift, and 8 for O_APPEND. */
+#define IOTRAP_DESCRIPTOR_KINDS 16u
+#define IOTRAP_DESCRIPTOR_KIND_MASK 7u
+#define IOTRAP_DESCRIPTOR_KIND_ENGINE 5u
 extern uint64_t *_Nullable iotrap_descriptor_leaves[IOTRAP_DESCRIPTOR_LEAVES];
 static inline uint64_t *_Nullable *_Nonnull iotrap_descriptor_root(void)
 {
 	return iotrap_descriptor_leaves;
+}
+
+/* The slot of a descriptor as a word: 0 when nothing is known of it. */
+static inline uint64_t iotrap_descriptor_slot(int32_t fd)
+{
+	uint32_t index = (uint32_t)fd;
+	uint64_t *leaf;
+
+	if (index >= IOTRAP_DESCRIPTOR_LEAVES * IOTRAP_DESCRIPTOR_LEAF_SLOTS)
+		return 0;
+	leaf = iotrap_descriptor_leaves[index / IOTRAP_DESCRIPTOR_LEAF_SLOTS];
+	return leaf ? __atomic_load_n(&leaf[index % IOTRAP_DESCRIPTOR_LEAF_SLOTS], __ATOMIC_RELAXED)
+		    : 0;
+}
+
+/* Nonzero when fd is the engine's own (a ring): the program does not know it exists. */
+static inline int iotrap_descriptor_is_internal(int32_t fd)
+{
+	return (iotrap_descriptor_slot(fd) & IOTRAP_DESCRIPTOR_KIND_MASK) ==
+	       IOTRAP_DESCRIPTOR_KIND_ENGINE;
+}
+
+/*
+ * Answers of the policy that hold whatever the call: by operation and kind of
+ * descriptor, the reason why it passes, or IOTRAP_QUICK_ASK. The engine works them
+ * out at start; the hooks look them up instead of asking each time.
+ */
+#define IOTRAP_QUICK_ASK 0xffu
+extern uint8_t iotrap_quick[IOTRAP_OP_COUNT][IOTRAP_DESCRIPTOR_KINDS];
+static inline uint8_t *iotrap_quick_entry(uint32_t operation, uint32_t kind)
+{
+	return &iotrap_quick[operation][kind];
 }
 
 /* Owner thread by statistics block; 0: free. */
@@ -118,6 +208,13 @@ extern uint32_t iotrap_block_owners[IOTRAP_STATS_BLOCKS_MAX];
 static inline uint32_t *iotrap_block_owner(uint32_t index)
 {
 	return &iotrap_block_owners[index];
+}
+
+/* Nonzero when hooks may do anything at all. */
+extern uint32_t iotrap_active;
+static inline void iotrap_active_set(void)
+{
+	iotrap_active = 1;
 }
 
 /* The guard, as one load for Swift; and its replacement at start and after fork. */
@@ -170,6 +267,28 @@ int64_t iotrap_serve(struct iotrap_thread *self, struct iotrap_call *call);
 /* Reports the outcome (result or -errno) of a call that iotrap_serve declined. */
 void iotrap_completed(struct iotrap_thread *self, struct iotrap_call *call, int64_t result);
 
+/*
+ * The usual case without leaving the hook: counts a call that passes for a reason
+ * known beforehand. 0: ask iotrap_route(). `operation` is a constant where this is
+ * used, so the counters are at fixed offsets.
+ */
+static inline int iotrap_pass_quickly(struct iotrap_thread *self, uint32_t operation,
+				      uint64_t slot)
+{
+	struct iotrap_stats_block *block = self->block;
+	uint32_t kind = (uint32_t)slot & (IOTRAP_DESCRIPTOR_KINDS - 1);
+	uint32_t reason = iotrap_quick[operation][kind];
+
+	if (__builtin_expect(self->state != *iotrap_guard || !block || reason == IOTRAP_QUICK_ASK ||
+				     self->countdown[operation] <= 1,
+			     0))
+		return 0;
+	self->countdown[operation]--;
+	block->operations[operation].calls++;
+	block->reasons[reason]++;
+	return 1;
+}
+
 /* Reports the outcome of a passed call: bytes moved, or -1. */
 static inline void iotrap_passed(struct iotrap_thread *self, uint32_t operation, int64_t result)
 {
@@ -191,8 +310,6 @@ void iotrap_descriptor_opened(int32_t fd, uint32_t flags);
 /* What was known of a descriptor no longer holds: call before close, after dup2 and F_SETFL. */
 void iotrap_descriptor_forget(int32_t fd);
 void iotrap_descriptors_forget(uint32_t first, uint32_t last);
-/* Nonzero when fd is the engine's own (a ring): the program does not know it exists. */
-int iotrap_descriptor_is_internal(int32_t fd);
 /* The lowest engine descriptor in first...last, or -1. */
 int32_t iotrap_descriptor_internal_from(uint32_t first, uint32_t last);
 /* The program is about to take this number (dup2): the engine lets go of it. */
@@ -206,8 +323,6 @@ void iotrap_start(char *_Nullable const *_Nullable environment, int secure);
 void iotrap_finish(void);
 /* A thread ends: gives back its block and its ring. */
 void iotrap_thread_ended(struct iotrap_thread *self);
-/* Nonzero when hooks may do anything at all. */
-int iotrap_is_active(void);
 /* Nonzero when the environment is to be carried over exec. */
 int iotrap_follows_exec(void);
 /* The program installed a seccomp filter of its own: make no new kind of system call. */

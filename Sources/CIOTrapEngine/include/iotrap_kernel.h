@@ -119,6 +119,9 @@ void *_Nullable iotrap_map_shared(int fd, int64_t offset, size_t bytes);
  */
 int iotrap_reserve(void *address, size_t bytes, int fd, int64_t offset);
 
+/* The same for a part that is not aligned to pages; MADV_POPULATE_WRITE only. */
+int iotrap_reserve_pages(void *address, size_t bytes);
+
 /* Appends one line to a log file made private to the user; failures are ignored. */
 void iotrap_append_line(const char *path, const char *line, size_t bytes);
 

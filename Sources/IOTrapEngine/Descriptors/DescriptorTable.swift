@@ -5,7 +5,7 @@ import Synchronization
 /// Slots by descriptor number. Two levels, so that a program with a handful of descriptors pays for
 /// one 8 KiB leaf and one with a million still finds each in two loads. Leaves are never freed.
 enum DescriptorTable {
-    static let leafSlots: UInt32 = 1024
+    static let leafSlots = IOTRAP_DESCRIPTOR_LEAF_SLOTS
 
     @inline(__always)
     private static func address(_ fd: Int32) -> UnsafeMutablePointer<UInt64>? {
@@ -105,12 +105,6 @@ public func iotrap_descriptors_forget(_ first: UInt32, _ last: UInt32) {
             word.atomic.pointee.store(0, ordering: .relaxed)
         }
     }
-}
-
-/// See iotrap_engine.h.
-@c @implementation
-public func iotrap_descriptor_is_internal(_ fd: Int32) -> Int32 {
-    process.pointee.isActive && DescriptorTable.load(fd).kind == .engine ? 1 : 0
 }
 
 /// See iotrap_engine.h.

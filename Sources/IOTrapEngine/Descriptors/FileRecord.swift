@@ -20,7 +20,7 @@ struct FileRecord {
     var callsInFlight: UInt32
     var comparisonLock: FutexLock
     var comparisons: InlineArray<18, Comparison>
-    var groups: InlineArray<2, GroupSync>
+    var groups: InlineArray<2, iotrap_group>
 
     /// Which comparison a call belongs to.
     enum ComparisonIndex {
@@ -57,7 +57,7 @@ extension UnsafeMutablePointer where Pointee == FileRecord {
         address(of: &pointee.comparisons, element: Int(index))
     }
 
-    func group(dataOnly: Bool) -> UnsafeMutablePointer<GroupSync> {
+    func group(dataOnly: Bool) -> UnsafeMutablePointer<iotrap_group> {
         address(of: &pointee.groups, element: dataOnly ? 1 : 0)
     }
 

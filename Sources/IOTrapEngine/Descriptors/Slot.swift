@@ -22,12 +22,12 @@ enum DescriptorKind: UInt8 {
 struct Slot: Equatable {
     var word: UInt64
 
-    /// Bits 0-7 kind, 8 append, 16-31 file record + 1, 32-63 that record's generation.
+    /// Bits 0-2 kind, 3 append, 16-31 file record + 1, 32-63 that record's generation.
     init(
         kind: DescriptorKind, appends: Bool = false, file: UInt32 = 0, generation: UInt32 = 0
     ) {
         word =
-            UInt64(kind.rawValue) | (appends ? 1 << 8 : 0) | UInt64(file) << 16
+            UInt64(kind.rawValue) | (appends ? 1 << 3 : 0) | UInt64(file) << 16
             | UInt64(generation) << 32
     }
 
@@ -36,11 +36,11 @@ struct Slot: Equatable {
 
     @inline(__always)
     var kind: DescriptorKind {
-        DescriptorKind(rawValue: UInt8(truncatingIfNeeded: word)) ?? .unknown
+        DescriptorKind(rawValue: UInt8(truncatingIfNeeded: word) & 7) ?? .unknown
     }
 
     @inline(__always)
-    var appends: Bool { word & (1 << 8) != 0 }
+    var appends: Bool { word & (1 << 3) != 0 }
 
     /// Index of the file record + 1; 0: none yet.
     var file: UInt32 { UInt32(truncatingIfNeeded: word >> 16) & 0xffff }

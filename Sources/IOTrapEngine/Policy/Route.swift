@@ -15,7 +15,10 @@ public func iotrap_route(
     if let block = thread.pointee.block {
         iotrap_block_operation(block, operation).pointee.calls &+= 1
     }
-    guard let reason = passReason(thread, operation, fd, bytes) else {
+    let slot = DescriptorTable.load(fd)
+    // A sync that took under 8 us last time has nothing to share: only its samples look again.
+    let lastWasFast = iotrap_interval(thread, operation).pointee > 1
+    guard let reason = passReason(operation, slot, bytes, lastWasFast: lastWasFast) else {
         return IOTRAP_ROUTE_SERVE.rawValue
     }
     let countdown = iotrap_countdown(thread, operation)
@@ -27,26 +30,28 @@ public func iotrap_route(
 }
 
 /// Why a call passes; nil when a technique may apply or more must be found out first.
+///
+/// - Parameters:
+///   - slot: what is known of the descriptor.
+///   - bytes: what the call asks for.
+///   - lastWasFast: the thread's last timed call of this operation was a fast one.
 @inline(__always)
-private func passReason(
-    _ thread: UnsafeMutablePointer<iotrap_thread>, _ operation: UInt32, _ fd: Int32,
-    _ bytes: UInt64
+func passReason(
+    _ operation: UInt32, _ slot: Slot, _ bytes: UInt64, lastWasFast: Bool
 ) -> iotrap_reason? {
     switch operation {
     case IOTRAP_OP_PREAD.rawValue, IOTRAP_OP_PWRITE.rawValue, IOTRAP_OP_PREADV.rawValue,
         IOTRAP_OP_PWRITEV.rawValue:
-        return positionalReason(operation, fd, bytes)
+        return positionalReason(operation, slot, bytes)
     case IOTRAP_OP_READ.rawValue, IOTRAP_OP_WRITE.rawValue, IOTRAP_OP_READV.rawValue,
         IOTRAP_OP_WRITEV.rawValue:
         return IOTRAP_REASON_FILE_POSITION
     case IOTRAP_OP_FSYNC.rawValue, IOTRAP_OP_FDATASYNC.rawValue:
         guard process.pointee.servesSync else { return IOTRAP_REASON_POLICY }
-        // A sync that took under 8 us last time has nothing to share: only its samples look again.
-        let isFast = iotrap_interval(thread, operation).pointee > 1
         let isAutomatic =
             process.pointee.configuration.setting(IOTRAP_TECHNIQUE_GROUP_SYNC.rawValue)
             == IOTRAP_SETTING_AUTO.rawValue && !process.pointee.servesBuffered
-        return isFast && isAutomatic ? IOTRAP_REASON_COMPARED : nil
+        return lastWasFast && isAutomatic ? IOTRAP_REASON_COMPARED : nil
     default:
         return IOTRAP_REASON_NO_TECHNIQUE
     }
@@ -54,9 +59,8 @@ private func passReason(
 
 @inline(__always)
 private func positionalReason(
-    _ operation: UInt32, _ fd: Int32, _ bytes: UInt64
+    _ operation: UInt32, _ slot: Slot, _ bytes: UInt64
 ) -> iotrap_reason? {
-    let slot = DescriptorTable.load(fd)
     switch slot.kind {
     case .openedBuffered, .buffered:
         if process.pointee.servesBuffered { return nil }

@@ -2,21 +2,22 @@ import Synchronization
 
 // Words that live in memory laid out by C, or that fork must be able to copy, are reached as
 // pointers to plain integers; these give them atomic access. An Atomic has the size and layout of
-// its value, and zeroed memory is a valid Atomic.
+// its value, and zeroed memory is a valid Atomic. The pointer is an immutable one: atomic operations
+// borrow, and access through a mutable pointer would count as exclusive.
 
 extension UnsafeMutablePointer where Pointee == UInt32 {
     /// The word as an atomic.
     @inline(__always)
-    var atomic: UnsafeMutablePointer<Atomic<UInt32>> {
-        UnsafeMutableRawPointer(self).assumingMemoryBound(to: Atomic<UInt32>.self)
+    var atomic: UnsafePointer<Atomic<UInt32>> {
+        UnsafeRawPointer(self).assumingMemoryBound(to: Atomic<UInt32>.self)
     }
 }
 
 extension UnsafeMutablePointer where Pointee == UInt64 {
     /// The word as an atomic.
     @inline(__always)
-    var atomic: UnsafeMutablePointer<Atomic<UInt64>> {
-        UnsafeMutableRawPointer(self).assumingMemoryBound(to: Atomic<UInt64>.self)
+    var atomic: UnsafePointer<Atomic<UInt64>> {
+        UnsafeRawPointer(self).assumingMemoryBound(to: Atomic<UInt64>.self)
     }
 }
 

@@ -24,6 +24,7 @@ public func iotrap_start(
     prepareRouting()
     iotrap_thread_watch_start()
     state.pointee.isActive = true
+    iotrap_active_set()
     iotrap_guard_set(page)
 }
 
@@ -47,6 +48,21 @@ func prepareRouting() {
     state.pointee.servesDirect = ring != off || split != off
     state.pointee.servesSync =
         ring == on || configuration.setting(IOTRAP_TECHNIQUE_GROUP_SYNC.rawValue) != off
+    fillQuickAnswers()
+}
+
+/// Writes down for the hooks what `passReason` says of every operation on every kind of slot where
+/// the call's size does not matter.
+private func fillQuickAnswers() {
+    for operation in 0..<IOTRAP_OP_COUNT.rawValue {
+        for kind in 0..<IOTRAP_DESCRIPTOR_KINDS {
+            // The greatest size passes only where every size does.
+            let reason = passReason(
+                operation, Slot(word: UInt64(kind)), UInt64.max, lastWasFast: false)
+            iotrap_quick_entry(operation, kind).pointee =
+                reason.map { UInt8($0.rawValue) } ?? UInt8(IOTRAP_QUICK_ASK)
+        }
+    }
 }
 
 /// Makes an inactive thread ready to count and to be served; false when it must stay bare.
@@ -73,6 +89,7 @@ private func attach(_ thread: UnsafeMutablePointer<iotrap_thread>) {
         thread.pointee.block_index = index
         thread.pointee.block = Segment.block(index)
     }
+    thread.pointee.histograms = 0
     thread.pointee.ring = nil
     thread.pointee.ring_error = 0
     for operation in 0..<IOTRAP_OP_COUNT.rawValue {
@@ -133,10 +150,6 @@ public func iotrap_finish() {
     guard process.pointee.isActive, process.pointee.guardPage?.pointee != 0 else { return }
     Segment.finish()
 }
-
-/// See iotrap_engine.h.
-@c @implementation
-public func iotrap_is_active() -> Int32 { process.pointee.isActive ? 1 : 0 }
 
 /// See iotrap_engine.h.
 @c @implementation

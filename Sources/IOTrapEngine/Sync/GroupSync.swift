@@ -29,32 +29,12 @@ protocol Syncing {
 /// errors that another description has still to hear of: a follower with another descriptor asks
 /// for its own (`checkError`).
 ///
-/// Lives in zeroed memory; all fields are guarded by `lock` but for the slots' words.
-struct GroupSync {
-    static let slotCount: UInt64 = 8
+/// The state, `iotrap_group`, lives in zeroed memory; its lock guards all but the slots' words.
+enum GroupSync {
+    typealias Group = UnsafeMutablePointer<iotrap_group>
+    typealias Slot = UnsafeMutablePointer<iotrap_group_slot>
 
-    private var lock: FutexLock
-    /// A sync is led: being gathered for, or running.
-    private var isLed: Bool
-    /// The led sync has not begun: callers may still join it.
-    private var isGathering: Bool
-    /// Number of the sync last led.
-    private var started: UInt64
-    /// Callers of the last two syncs together, and a smoothed sync time in nanoseconds.
-    private var served: UInt32
-    private var servedBefore: UInt32
-    private var syncNanoseconds: UInt64
-    private var slots: InlineArray<8, Slot>
-
-    struct Slot {
-        /// What its waiters sleep on: see `Word`.
-        var word: UInt32
-        /// Callers that wait for this sync or have still to read its outcome.
-        var waiters: UInt32
-        var leader: Int32
-        var result: Int64
-    }
-
+    /// Values of a slot's word.
     private enum Word {
         static let pending: UInt32 = 0
         static let leaderWanted: UInt32 = 1
@@ -79,24 +59,25 @@ struct GroupSync {
     /// Syncs through the group at `group`. Blocks until a sync that started after this call began
     /// has ended. Signals are blocked by the caller.
     static func sync<S: Syncing>(
-        _ group: UnsafeMutablePointer<GroupSync>, _ caller: inout S
+        _ group: Group, _ caller: inout S
     ) -> Outcome {
-        let lock = lockAddress(group)
+        let lock = lockWord(group)
         FutexLock.acquire(lock)
-        if !group.pointee.isLed {
+        if group.pointee.is_led == 0 {
             let number = begin(group)
             FutexLock.release(lock)
             return lead(group, number, &caller)
         }
-        let number = group.pointee.isGathering ? group.pointee.started : group.pointee.started &+ 1
-        let slot = slotAddress(group, number)
+        let number =
+            group.pointee.is_gathering != 0 ? group.pointee.started : group.pointee.started &+ 1
+        let slot = iotrap_group_slot(group, number)
         // A waiter of eight syncs ago that has not read its outcome yet: do without the group.
         if slot.pointee.waiters > 0, state(slot) == Word.done {
             FutexLock.release(lock)
             return Outcome(result: caller.sync(), led: true)
         }
         if slot.pointee.waiters == 0 {
-            let first = group.pointee.isGathering ? Word.running : Word.pending
+            let first = group.pointee.is_gathering != 0 ? Word.running : Word.pending
             word(slot).atomic.pointee.store(first, ordering: .relaxed)
         }
         slot.pointee.waiters += 1
@@ -105,25 +86,25 @@ struct GroupSync {
     }
 
     /// Takes the next sync in hand; the lock is held.
-    private static func begin(_ group: UnsafeMutablePointer<GroupSync>) -> UInt64 {
-        group.pointee.isLed = true
-        group.pointee.isGathering = true
+    private static func begin(_ group: Group) -> UInt64 {
+        group.pointee.is_led = 1
+        group.pointee.is_gathering = 1
         group.pointee.started &+= 1
         return group.pointee.started
     }
 
     private static func lead<S: Syncing>(
-        _ group: UnsafeMutablePointer<GroupSync>, _ number: UInt64, _ caller: inout S
+        _ group: Group, _ number: UInt64, _ caller: inout S
     ) -> Outcome {
-        let lock = lockAddress(group)
-        let slot = slotAddress(group, number)
+        let lock = lockWord(group)
+        let slot = iotrap_group_slot(group, number)
         gather(group, slot)
         let began = iotrap_clock()
         let result = caller.sync()
         let took = iotrap_clock() &- began
-        let next = slotAddress(group, number &+ 1)
+        let next = iotrap_group_slot(group, number &+ 1)
         FutexLock.acquire(lock)
-        group.pointee.syncNanoseconds = (group.pointee.syncNanoseconds &* 3 &+ took) / 4
+        group.pointee.sync_ns = (group.pointee.sync_ns &* 3 &+ took) / 4
         let hasWaiters = slot.pointee.waiters > 0 && state(slot) != Word.done
         if hasWaiters {
             slot.pointee.result = result
@@ -135,7 +116,7 @@ struct GroupSync {
             _ = begin(group)
             word(next).atomic.pointee.store(Word.leaderWanted, ordering: .releasing)
         } else {
-            group.pointee.isLed = false
+            group.pointee.is_led = 0
         }
         FutexLock.release(lock)
         // The next sync first: its leader is what everybody else waits for.
@@ -146,21 +127,21 @@ struct GroupSync {
 
     /// Waits for callers to join, then closes the sync to them.
     private static func gather(
-        _ group: UnsafeMutablePointer<GroupSync>, _ slot: UnsafeMutablePointer<Slot>
+        _ group: Group, _ slot: Slot
     ) {
-        let lock = lockAddress(group)
+        let lock = lockWord(group)
         var waited: UInt64 = 0
         while true {
             FutexLock.acquire(lock)
             let isStale = slot.pointee.waiters > 0 && state(slot) == Word.done
             let callers = 1 + (isStale ? 0 : slot.pointee.waiters)
-            let expected = min(group.pointee.served + group.pointee.servedBefore, 1024)
-            let limit = group.pointee.syncNanoseconds / 8
+            let expected = min(group.pointee.served + group.pointee.served_before, 1024)
+            let limit = group.pointee.sync_ns / 8
             let step = max(limit / 8, 50_000)
-            let isWorthIt = group.pointee.syncNanoseconds >= 1_000_000
+            let isWorthIt = group.pointee.sync_ns >= 1_000_000
             if callers >= expected || !isWorthIt || waited >= limit {
-                group.pointee.isGathering = false
-                group.pointee.servedBefore = group.pointee.served
+                group.pointee.is_gathering = 0
+                group.pointee.served_before = group.pointee.served
                 group.pointee.served = callers
                 FutexLock.release(lock)
                 return
@@ -172,7 +153,7 @@ struct GroupSync {
     }
 
     private static func wait<S: Syncing>(
-        _ group: UnsafeMutablePointer<GroupSync>, _ slot: UnsafeMutablePointer<Slot>,
+        _ group: Group, _ slot: Slot,
         _ number: UInt64, _ caller: inout S
     ) -> Outcome {
         while true {
@@ -184,7 +165,7 @@ struct GroupSync {
                     expected: Word.leaderWanted, desired: Word.running, ordering: .acquiring
                 ).exchanged
             {
-                let lock = lockAddress(group)
+                let lock = lockWord(group)
                 FutexLock.acquire(lock)
                 slot.pointee.waiters -= 1
                 FutexLock.release(lock)
@@ -192,10 +173,10 @@ struct GroupSync {
             }
             iotrap_futex_wait(word(slot), state)
         }
+        let lock = lockWord(group)
+        FutexLock.acquire(lock)
         let result = slot.pointee.result
         let leader = slot.pointee.leader
-        let lock = lockAddress(group)
-        FutexLock.acquire(lock)
         slot.pointee.waiters -= 1
         FutexLock.release(lock)
         if concernsLeaderOnly(result) { return Outcome(result: caller.sync(), led: true) }
@@ -209,23 +190,15 @@ struct GroupSync {
         return Outcome(result: result, led: false)
     }
 
-    private static func lockAddress(
-        _ group: UnsafeMutablePointer<GroupSync>
-    ) -> UnsafeMutablePointer<FutexLock> {
-        address(of: &group.pointee.lock)
+    private static func lockWord(_ group: Group) -> UnsafeMutablePointer<FutexLock> {
+        UnsafeMutableRawPointer(iotrap_group_lock(group)).assumingMemoryBound(to: FutexLock.self)
     }
 
-    private static func slotAddress(
-        _ group: UnsafeMutablePointer<GroupSync>, _ number: UInt64
-    ) -> UnsafeMutablePointer<Slot> {
-        address(of: &group.pointee.slots, element: Int(number % slotCount))
-    }
-
-    private static func state(_ slot: UnsafeMutablePointer<Slot>) -> UInt32 {
+    private static func state(_ slot: Slot) -> UInt32 {
         word(slot).atomic.pointee.load(ordering: .relaxed)
     }
 
-    private static func word(_ slot: UnsafeMutablePointer<Slot>) -> UnsafeMutablePointer<UInt32> {
-        address(of: &slot.pointee.word)
+    private static func word(_ slot: Slot) -> UnsafeMutablePointer<UInt32> {
+        iotrap_group_word(slot)
     }
 }

@@ -9,6 +9,39 @@ enum Recording {
         iotrap_block_reason(block, reason.rawValue).pointee &+= 1
     }
 
+    /// A histogram of the thread's block, with memory behind it; nil when there is none to be had.
+    private static func histogram(
+        _ thread: UnsafeMutablePointer<iotrap_thread>, operation: UInt32
+    ) -> UnsafeMutablePointer<iotrap_stats_histogram>? {
+        guard let block = thread.pointee.block else { return nil }
+        return reserved(thread, iotrap_block_operation_latency(block, operation), bit: operation)
+    }
+
+    private static func histogram(
+        _ thread: UnsafeMutablePointer<iotrap_thread>, technique: UInt32
+    ) -> UnsafeMutablePointer<iotrap_stats_histogram>? {
+        guard let block = thread.pointee.block else { return nil }
+        return reserved(
+            thread, iotrap_block_technique_latency(block, technique),
+            bit: IOTRAP_OP_COUNT.rawValue + technique)
+    }
+
+    private static func reserved(
+        _ thread: UnsafeMutablePointer<iotrap_thread>,
+        _ histogram: UnsafeMutablePointer<iotrap_stats_histogram>, bit: UInt32
+    ) -> UnsafeMutablePointer<iotrap_stats_histogram>? {
+        if thread.pointee.histograms & (1 << bit) != 0 { return histogram }
+        let isRestricted = process.pointee.isRestricted != 0
+        guard
+            Segment.hasWholeBlocks
+                || (!isRestricted
+                    && iotrap_reserve_pages(
+                        histogram, MemoryLayout<iotrap_stats_histogram>.size) == 0)
+        else { return nil }
+        thread.pointee.histograms |= 1 << bit
+        return histogram
+    }
+
     /// Adds a latency that stands for `weight` calls.
     static func latency(
         _ histogram: UnsafeMutablePointer<iotrap_stats_histogram>, _ nanoseconds: UInt64,
@@ -25,7 +58,8 @@ enum Recording {
     /// that is kept under 1 % of the calls' own time.
     static func interval(after nanoseconds: UInt64) -> UInt16 {
         if nanoseconds >= 8_000 { return 1 }
-        return nanoseconds >= 2_000 ? 8 : 64
+        if nanoseconds >= 2_000 { return 8 }
+        return nanoseconds >= 1_000 ? 64 : 128
     }
 
     /// Notes the latency of a timed call of one operation and sets when the next is timed.
@@ -36,8 +70,8 @@ enum Recording {
         let next = interval(after: nanoseconds)
         iotrap_interval(thread, operation).pointee = next
         iotrap_countdown(thread, operation).pointee = next
-        guard let block = thread.pointee.block else { return }
-        latency(iotrap_block_operation_latency(block, operation), nanoseconds, weight: weight)
+        guard let histogram = histogram(thread, operation: operation) else { return }
+        latency(histogram, nanoseconds, weight: weight)
     }
 
     /// Notes a call that a technique served.
@@ -58,10 +92,12 @@ enum Recording {
             operation.pointee.bytes &+= UInt64(result)
             counts.pointee.bytes &+= UInt64(result)
         }
-        latency(
-            iotrap_block_operation_latency(block, call.pointee.operation), nanoseconds, weight: 1)
-        latency(
-            iotrap_block_technique_latency(block, technique.rawValue), nanoseconds, weight: 1)
+        if let histogram = histogram(thread, operation: call.pointee.operation) {
+            latency(histogram, nanoseconds, weight: 1)
+        }
+        if let histogram = histogram(thread, technique: technique.rawValue) {
+            latency(histogram, nanoseconds, weight: 1)
+        }
     }
 
     /// Notes requests and submissions of a technique.

@@ -8,6 +8,7 @@ struct SegmentState {
     /// Mapped groups of blocks; a group is never unmapped.
     var groups: InlineArray<64, UInt>
     var processID: Int32
+    var hasWholeBlocks: Bool
     /// No segment can be made here: not tried again.
     var isRefused: Bool
 }
@@ -18,6 +19,10 @@ struct SegmentState {
 enum Segment {
     static let groupBlocks: UInt32 = 64
     static var blockBytes: Int { (MemoryLayout<iotrap_stats_block>.stride + 4095) & ~4095 }
+    /// Reasons, operations and techniques, without the histograms.
+    static var countersBytes: Int {
+        (Int(iotrap_block_counters_bytes()) + 4095) & ~4095
+    }
     static var groupBytes: Int { blockBytes * Int(groupBlocks) }
 
     private static var state: UnsafeMutablePointer<SegmentState> {
@@ -150,12 +155,14 @@ enum Segment {
             IOTRAP_STATS_MAGIC, ordering: .releasing)
     }
 
-    /// Makes sure that the block has memory behind it.
+    /// Makes sure that the block's counters have memory behind them. A histogram gets its own when
+    /// it is first used, so that a thread that makes one kind of call does not pay for all kinds;
+    /// on kernels that cannot do that (before 5.14) the whole block is allocated in the file here.
     private static func ensureBlock(_ index: UInt32) -> Bool {
         let group = index / groupBlocks
         let offset = Int64(IOTRAP_STATS_HEADER_BYTES) + Int64(index) * Int64(blockBytes)
         if let block = block(index) {
-            if iotrap_reserve(block, blockBytes, -1, 0) == 0 { return true }
+            if iotrap_reserve(block, countersBytes, -1, 0) == 0 { return true }
         }
         let fd = withDirectory { iotrap_private_file_again($0, $1) }
         guard fd >= 0 else { return false }
@@ -165,8 +172,14 @@ enum Segment {
             guard iotrap_grow_file(fd, end) == 0, mapGroup(group, fd) else { return false }
         }
         guard let block = block(index) else { return false }
-        return iotrap_reserve(block, blockBytes, fd, offset) == 0
+        if iotrap_reserve(block, countersBytes, -1, 0) == 0 { return true }
+        guard iotrap_reserve(block, blockBytes, fd, offset) == 0 else { return false }
+        state.pointee.hasWholeBlocks = true
+        return true
     }
+
+    /// True when every histogram of every block has its memory from the start.
+    static var hasWholeBlocks: Bool { state.pointee.hasWholeBlocks }
 
     private static func mapGroup(_ group: UInt32, _ fd: Int32) -> Bool {
         let offset = Int64(IOTRAP_STATS_HEADER_BYTES) + Int64(group) * Int64(groupBytes)
