@@ -31,7 +31,7 @@ struct ProgramScript: Sendable, CustomTestStringConvertible {
     }
 
     /// Far beyond any run that ends by itself, so that only a hang reaches it.
-    private static let hangSeconds = 900
+    private static let hangSeconds = 600
 
     /// Runs the script in a scratch directory of its own, which stays behind after a failure.
     func run(mode: String) throws -> Run {
@@ -44,9 +44,11 @@ struct ProgramScript: Sendable, CustomTestStringConvertible {
         try Data().write(to: log)
         let handle = try FileHandle(forWritingTo: log)
         let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/timeout")
+        // Threads that run tests block most signals, and a child inherits that: `env` undoes it,
+        // or no `kill` in a script, nor the limit here, would have an effect.
+        process.executableURL = URL(filePath: "/usr/bin/env")
         process.arguments = [
-            "--signal=INT", "--kill-after=20", "\(Self.hangSeconds)", "/bin/bash",
+            "--default-signal", "/usr/bin/timeout", "--signal=INT", "--kill-after=20", "\(Self.hangSeconds)", "/bin/bash",
             Self.folder.appending(path: "\(name).sh").path, mode, scratch.path,
         ]
         process.standardInput = FileHandle.nullDevice

@@ -41,6 +41,7 @@ struct RealProgramTests {
             let seconds = run.seconds.formatted(.number.precision(.fractionLength(1)))
             print("ok   \(name), \(seconds) s")
             print(run.output.split(separator: "\n").map { "     \($0)" }.joined(separator: "\n"))
+            fflush(nil)
         case .skipped(let reason):
             print("SKIP \(name): \(reason)")
             try Test.cancel("\(reason)")

@@ -117,24 +117,20 @@ wait_until() {
 	done
 }
 
-# True when no process of the session of the given leader is left.
-session_gone() {
-	! ps -o pid= -s "$1" | grep -q .
-}
-
-# Kills a server and its children as a crash would: no warning, no clean-up.
+# Kills a server as a crash would: no warning, no clean-up. Its children, which may have made
+# sessions of their own, notice the death of their parent and leave; those that stay are killed.
 crash_server() {
-	local tries=0 session=$server
-	kill -9 "$session" 2>/dev/null || true
-	wait "$session" 2>/dev/null || true
-	# Children that notice the death of their parent leave by themselves.
-	until session_gone "$session"; do
-		tries=$((tries + 1))
-		if [ "$tries" -gt 50 ]; then
-			pkill -9 -s "$session" || true
-		fi
-		[ "$tries" -lt 300 ] || fail "processes of the crashed server do not go away"
-		sleep 0.1
+	local tries=0 child children
+	children=$(pgrep -P "$server" || true)
+	kill -9 "$server" 2>/dev/null || true
+	wait "$server" 2>/dev/null || true
+	for child in $children; do
+		while kill -0 "$child" 2>/dev/null; do
+			tries=$((tries + 1))
+			[ "$tries" -le 100 ] || kill -9 "$child" 2>/dev/null || true
+			[ "$tries" -lt 600 ] || fail "processes of the crashed server do not go away"
+			sleep 0.05
+		done
 	done
 	server=
 }
@@ -159,7 +155,7 @@ tail_logs() {
 finish() {
 	local status=$?
 	trap - EXIT
-	[ -z "$server" ] || pkill -9 -s "$server" || true
+	[ -z "$server" ] || crash_server
 	if [ "$status" != 0 ] && [ "$status" != 77 ]; then
 		tail_logs "$scratch"/*.log "$scratch"/*/*.log
 	fi
