@@ -44,11 +44,12 @@ struct ProgramScript: Sendable, CustomTestStringConvertible {
         try Data().write(to: log)
         let handle = try FileHandle(forWritingTo: log)
         let process = Process()
-        // Threads that run tests block most signals, and a child inherits that: `env` undoes it,
-        // or no `kill` in a script, nor the limit here, would have an effect.
+        // Threads that run tests block most signals, and a child inherits that: `env` undoes
+        // it, or no `kill` in a script, nor the limit here, would have an effect.
         process.executableURL = URL(filePath: "/usr/bin/env")
         process.arguments = [
-            "--default-signal", "/usr/bin/timeout", "--signal=INT", "--kill-after=20", "\(Self.hangSeconds)", "/bin/bash",
+            "--default-signal", "/usr/bin/timeout", "--signal=INT", "--kill-after=20",
+            "\(Self.hangSeconds)", "/bin/bash",
             Self.folder.appending(path: "\(name).sh").path, mode, scratch.path,
         ]
         process.standardInput = FileHandle.nullDevice
