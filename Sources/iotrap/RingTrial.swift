@@ -1,8 +1,8 @@
 import CIOTrapEngine
 import Glibc
 
-/// A real ring with a real read, in a process of its own: a seccomp filter may answer io_uring_setup
-/// by killing the caller.
+/// A real ring with a real read, in a process of its own: a seccomp filter may answer
+/// io_uring_setup by killing the caller.
 enum RingTrial {
     /// The argument with which this command runs the trial itself.
     static let argument = "--ring-trial"

@@ -27,8 +27,7 @@ enum StatCommand {
             throw .usage(
                 names.isEmpty
                     ? "no process given; write iotrap stat PID or iotrap stat last"
-                    : "one process at a time, not '\(names[1])' as well; run iotrap stat again for it"
-            )
+                    : "one process at a time, not '\(names[1])' as well; run iotrap stat again")
         }
         let snapshot = try find(names[0])
         let state = snapshot.header.state
