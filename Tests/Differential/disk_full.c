@@ -115,6 +115,21 @@ static void writes(const char *name, int flags)
 	NEED(unlink("full/target") == 0);
 }
 
+/* Inside a file that is larger than the room for it. */
+static void into_holes(const char *name, int flags)
+{
+	int fd = open("full/target", O_CREAT | O_TRUNC | O_RDWR | flags, 0644);
+
+	NEED(fd >= 0);
+	NEED(ftruncate(fd, 6 * MIB) == 0);
+	pattern_fill(buffer, 4 * MIB, 10, 0);
+	check(name, fd, CALL_AS(pwrite(fd, buffer, 4 * MIB, 0), "%s holes", name), 10);
+	check(name, fd, CALL_AS(pwrite(fd, buffer, 512 * KIB, 0), "%s fits", name), 10);
+	check(name, fd, CALL_AS(pwrite(fd, buffer, 3 * MIB, 0), "%s holes on", name), 10);
+	close(fd);
+	NEED(unlink("full/target") == 0);
+}
+
 int main(int count, char **arguments)
 {
 	observe_begin(count, arguments);
@@ -138,6 +153,8 @@ int main(int count, char **arguments)
 	fill("full/filler", 1 * MIB + 5 * PAGE);
 	writes("ext4 buffered", 0);
 	writes("ext4 direct", O_DIRECT);
+	into_holes("ext4 direct", O_DIRECT);
+	into_holes("ext4 buffered", 0);
 	NEED(umount("full") == 0);
 	unlink("image");
 	rmdir("full");
