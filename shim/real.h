@@ -50,6 +50,9 @@ static inline void *iotrap_real_get(enum iotrap_real_index index)
 /* The real function; NULL where this libc has none. */
 #define REAL(name) ((__typeof__(&(name)))iotrap_real_get(IOTRAP_REAL_##name))
 
+/* The same where it is known to be found. */
+#define FOUND(name) ((__typeof__(&(name)))iotrap_real[IOTRAP_REAL_##name])
+
 /* Gives the alias names of hooks.def to a hook. */
 #define ALIAS_OF(other, name) \
 	extern __typeof__(name) other __attribute__((alias(#name), visibility("default")))
@@ -71,23 +74,18 @@ static inline void iotrap_report(struct iotrap_thread *self, struct iotrap_call 
 }
 
 /*
- * The whole of a data or sync hook. `slot` is the descriptor's where its kind
- * matters, else 0. `real` is evaluated once. `cancel` is
- * pthread_testcancel() where the function is a cancellation point: the engine's own
- * waits are not, so a pending request is acted on before anything was done.
+ * The part of a data or sync hook that asks the engine. `real` is evaluated once.
+ * `cancel` is pthread_testcancel() where the function is a cancellation point: the
+ * engine's own waits are not, so a pending request is acted on before anything was
+ * done.
  */
-#define INTERCEPT(type, op, fd, slot, size, cancel, real, ...)                        \
+#define ROUTED(type, op, fd, size, cancel, real, ...)                           \
 	do {                                                                    \
 		struct iotrap_thread *self_ = iotrap_self();                    \
+		uint32_t route_ = iotrap_route(self_, op, fd, size);            \
 		type result_;                                                   \
 										\
-		if (likely(iotrap_pass_quickly(self_, op, slot))) {             \
-			result_ = (real);                                       \
-			iotrap_passed(self_, op, result_);                      \
-			return result_;                                         \
-		}                                                               \
-		uint32_t route_ = iotrap_route(self_, op, fd, size);            \
-		if (likely(route_ == IOTRAP_ROUTE_PASS)) {                      \
+		if (route_ == IOTRAP_ROUTE_PASS) {                              \
 			result_ = (real);                                       \
 			iotrap_passed(self_, op, result_);                      \
 			return result_;                                         \
@@ -104,6 +102,26 @@ static inline void iotrap_report(struct iotrap_thread *self, struct iotrap_call 
 		iotrap_report(self_, &call_, result_);                          \
 		return result_;                                                 \
 	} while (0)
+
+/*
+ * The part before it: the usual call, counted and passed without asking. It stands
+ * alone in the hook so that the compiler saves no registers for the rest. `slot` is
+ * the descriptor's where its kind matters, else 0. What passes quickly comes after
+ * the constructor, which has found the real functions.
+ */
+#define QUICK(type, name, op, slot, arguments)                                  \
+	do {                                                                    \
+		struct iotrap_thread *self_ = iotrap_self();                    \
+										\
+		if (likely(iotrap_pass_quickly(self_, op, slot))) {             \
+			type result_ = FOUND(name) arguments;                   \
+										\
+			iotrap_passed(self_, op, result_);                      \
+			return result_;                                         \
+		}                                                               \
+	} while (0)
+
+#define COLD __attribute__((noinline, cold))
 
 /* A call that is only counted: begins with iotrap_count_begin, ends with iotrap_count_end. */
 struct iotrap_counted {

@@ -3,13 +3,13 @@
 
 EXPORT int fsync(int fd)
 {
-	INTERCEPT(int, IOTRAP_OP_FSYNC, fd, 0, 0, pthread_testcancel(), REAL(fsync)(fd),
+	ROUTED(int, IOTRAP_OP_FSYNC, fd, 0, pthread_testcancel(), REAL(fsync)(fd),
 		  .iov_count = 0);
 }
 
 EXPORT int fdatasync(int fd)
 {
-	INTERCEPT(int, IOTRAP_OP_FDATASYNC, fd, 0, 0, pthread_testcancel(), REAL(fdatasync)(fd),
+	ROUTED(int, IOTRAP_OP_FDATASYNC, fd, 0, pthread_testcancel(), REAL(fdatasync)(fd),
 		  .iov_count = 0);
 }
 

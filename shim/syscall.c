@@ -13,7 +13,7 @@
 #define ELEMENT(address, count) \
 	.iov = &(struct iovec){(void *)(address), (size_t)(count)}, .iov_count = 1
 #define DATA(op, size, ...) \
-	INTERCEPT(long, op, (int)a, iotrap_descriptor_slot((int)a), (uint64_t)(size), (void)0, RAW(), __VA_ARGS__)
+	ROUTED(long, op, (int)a, (uint64_t)(size), (void)0, RAW(), __VA_ARGS__)
 
 static long data_call(long number, long a, long b, long c, long d, long e, long f)
 {

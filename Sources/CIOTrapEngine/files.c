@@ -31,10 +31,20 @@ int iotrap_private_directory(const char *path)
 	return -EACCES;
 }
 
+/* Growing a file over RLIMIT_FSIZE would not only fail: it sends SIGXFSZ to the host. */
+static int may_grow_to(int64_t bytes)
+{
+	return bytes <= iotrap_file_size_limit();
+}
+
 int iotrap_private_file(int directory, const char *name, int64_t bytes)
 {
 	const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-	long fd = SYS4(SYS_openat, directory, name, flags, 0600);
+	long fd;
+
+	if (!may_grow_to(bytes))
+		return -EFBIG;
+	fd = SYS4(SYS_openat, directory, name, flags, 0600);
 
 	if (fd == -EEXIST) {
 		/* The name is this process's number: what has it belongs to a dead one. */
@@ -56,6 +66,8 @@ int iotrap_private_file_again(int directory, const char *name)
 
 int iotrap_grow_file(int fd, int64_t bytes)
 {
+	if (!may_grow_to(bytes))
+		return -EFBIG;
 	return (int)SYS3(SYS_ftruncate, fd, bytes, 0);
 }
 
@@ -103,11 +115,15 @@ void iotrap_append_line(const char *path, const char *line, size_t bytes)
 {
 	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY |
 			  O_NONBLOCK;
+	struct stat status;
 	long fd = SYS4(SYS_openat, AT_FDCWD, path, flags, 0600);
 
 	if (fd < 0)
 		return;
-	SYS3(SYS_write, fd, line, bytes);
+	/* Regular files only: a pipe without a reader would send SIGPIPE. */
+	if (SYS3(SYS_fstat, fd, &status, 0) == 0 && S_ISREG(status.st_mode) &&
+	    may_grow_to(status.st_size + (int64_t)bytes))
+		SYS3(SYS_write, fd, line, bytes);
 	iotrap_close_raw((int)fd);
 }
 

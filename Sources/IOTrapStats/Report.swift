@@ -1,5 +1,8 @@
 /// A snapshot as text for a terminal of 100 columns.
 public struct Report {
+    /// The width of a line.
+    static let columns = 100
+
     private let snapshot: Snapshot
     private let state: ProcessState
 
@@ -25,13 +28,15 @@ public struct Report {
         let others = snapshot.processCount - 1
         var process = "pid \(header.processID)"
         if others > 0 { process += " and \(others) more process\(others == 1 ? "" : "es")" }
-        var lines = ["\(printable(header.program))  \(process)  \(stateText)"]
+        process += "  \(stateText)"
         let settings = Technique.allCases.map {
             "\($0.name) \(header.settings[$0.rawValue].name)"
         }
-        lines.append(
-            "mode \(header.mode.name)  \(ringText)  techniques: "
-                + settings.joined(separator: ", "))
+        var lines = [
+            "\(programText(columns: Self.columns - process.count - 2))  \(process)",
+            "mode \(header.mode.name)  \(ringText)",
+            "techniques: " + settings.joined(separator: ", "),
+        ]
         if snapshot.calls == 0 {
             lines.append("no calls counted yet")
         } else {
@@ -46,6 +51,12 @@ public struct Report {
                     + "beyond the segment's limit")
         }
         return lines
+    }
+
+    /// The program's path, cut at the front where it is too long for the line.
+    private func programText(columns: Int) -> String {
+        let text = printable(snapshot.header.program)
+        return text.count <= columns ? text : "..." + text.suffix(max(0, columns - 3))
     }
 
     private var stateText: String {
