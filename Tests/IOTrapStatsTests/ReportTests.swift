@@ -40,8 +40,14 @@ struct ReportTests {
 
     @Test("Everything fits into 100 columns, in aligned columns")
     func widthAndAlignment() throws {
-        let text = Report(try busySnapshot(), state: .running).text
+        var snapshot = try busySnapshot(
+            program: String(repeating: "/directory", count: 24) + "/database")
+        snapshot.header.ring = .refused
+        snapshot.header.ringErrno = ENOTEMPTY
+        snapshot.processCount = 10_000
+        let text = Report(snapshot, state: .running).text
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        #expect(lines[0].hasPrefix("...") && lines[0].contains("/directory/database  pid "))
         for line in lines { #expect(line.count <= 100, "\(line)") }
         let title = try #require(lines.firstIndex { $0.hasPrefix("OPERATION") })
         let rows = lines[title...(title + Operation.allCases.count)]
@@ -53,7 +59,7 @@ struct ReportTests {
     func head() throws {
         let text = Report(try busySnapshot(), state: .running).text
         #expect(text.hasPrefix("/usr/bin/database  pid \(getpid())  running for "))
-        #expect(text.contains("mode auto  io_uring not needed yet"))
+        #expect(text.contains("\nmode auto  io_uring not needed yet\n"))
         #expect(text.contains("techniques: ring auto, split on, group-sync off"))
         #expect(text.contains("accelerated 50.0 % of 1.98 T calls"))
     }
