@@ -76,8 +76,9 @@ class SlowCommit(SlowCase):
 
     options = ("--flush-delay-us=5000",)
 
-    def __init__(self, name, sync, descriptors, threads, target):
+    def __init__(self, name, sync, descriptors, threads, target, modes=("auto",)):
         self.name = name
+        self.modes = modes
         self.figures = (Figure(name, target),)
         self.arguments = (sync, descriptors, threads)
 
@@ -198,7 +199,9 @@ CASES = [
     SlowRead("slow-pread-16M-kernel-parallel", NO_HARM, options=("--parallel-direct",)),
     SlowRead("slow-pread-16M-no-async", NO_HARM, options=("--no-async-direct",)),
     SlowCommit("slow-commit-16", "fdatasync", "shared", 16, 6),
-    SlowCommit("slow-commit-16-own-fsync", "fsync", "own", 16, 6),
+    # On FUSE, syncs of several descriptors are joined only when told that they may be.
+    SlowCommit("slow-commit-16-own", "fsync", "own", 16, NO_HARM),
+    SlowCommit("slow-commit-16-own-joined", "fsync", "own", 16, 6, ("auto+sync-scope=file",)),
     SlowCommit("slow-commit-1", "fdatasync", "shared", 1, NO_HARM),
     FastCommit("disk-commit-1", "disk", "fdatasync", "shared", 1),
     FastCommit("disk-commit-8", "disk", "fdatasync", "shared", 8),

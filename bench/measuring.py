@@ -120,7 +120,11 @@ class Bench:
         """A clean environment; with the library preloaded unless the mode is plain."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(("IOTRAP_", "LD_"))}
         if mode != PLAIN:
-            env.update(LD_PRELOAD=LIBRARY, IOTRAP_MODE=mode, IOTRAP_LOG=self.log)
+            # "auto+sync-scope=file": a mode, and settings to go with it
+            name, _, settings = mode.partition("+")
+            env.update(LD_PRELOAD=LIBRARY, IOTRAP_MODE=name, IOTRAP_LOG=self.log)
+            if settings:
+                env["IOTRAP_SET"] = settings
         return env
 
     def run(self, mode, *command):
