@@ -143,6 +143,15 @@ struct SegmentTests {
         #expect(try refusal(whole) == nil)
     }
 
+    @Test("Opening alone refuses a truncated file, before anything is read from its blocks")
+    func truncationAtOpening() throws {
+        let directory = try TemporaryDirectory()
+        var fixture = SegmentFixture(blocks: 2)
+        fixture.bytes.removeLast()
+        let path = try fixture.write(to: directory, name: "segment")
+        #expect(throws: SegmentError.self) { _ = try Segment(name: path, path: path) }
+    }
+
     @Test("An empty file and one without magic belong to a process that is still starting")
     func unfinished() throws {
         var fixture = SegmentFixture()
