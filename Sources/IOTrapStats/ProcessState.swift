@@ -53,6 +53,11 @@ public func processRuns(_ processID: Int32, since startedNanoseconds: UInt64) ->
     return began.overflow || began.partialValue <= latest
 }
 
+/// Whether any process with this ID runs now.
+public func processExists(_ processID: Int32) -> Bool {
+    processRuns(processID, since: clockNanoseconds(CLOCK_MONOTONIC))
+}
+
 /// A clock in nanoseconds.
 func clockNanoseconds(_ clock: clockid_t) -> UInt64 {
     var now = timespec()

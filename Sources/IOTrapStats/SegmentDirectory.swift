@@ -104,7 +104,7 @@ public struct SegmentDirectory: ~Copyable {
             return segment.identity
         } catch {
             var status = stat()
-            if error.reason != .unfinished || kill(processID, 0) == 0 || errno != ESRCH
+            if error.reason != .unfinished || processExists(processID)
                 || fstatat(descriptor.number, String(processID), &status, AT_SYMLINK_NOFOLLOW) != 0
             {
                 return nil

@@ -68,6 +68,11 @@ struct StatisticsCollection {
                     continue
                 }
             } catch {
+                // A process that has only just begun is writing its header.
+                if error.reason == .unfinished && processExists(processID) {
+                    running.append(processID)
+                    continue
+                }
                 Diagnostics.complain("not counted: \(error)")
             }
             directory.remove(processID)

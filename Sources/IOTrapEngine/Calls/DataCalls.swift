@@ -187,9 +187,8 @@ enum DataCalls {
         guard let outcome = Backends.run(thread, &transfer, cursor) else {
             return decline(thread, call, IOTRAP_REASON_IO_URING_UNAVAILABLE)
         }
-        // A bad address or a misfit: what the whole call returns then is the kernel's to say, and
-        // the bytes it moves again are the same.
-        if outcome.isUnserved || outcome.result == -14 || outcome.result == -22 {
+        // The bytes that the plain call moves again are the same.
+        if outcome.isUnserved || outcome.isMisfit {
             return decline(thread, call, IOTRAP_REASON_RETRIED)
         }
         let nanoseconds = iotrap_clock() &- call.pointee.started_ns

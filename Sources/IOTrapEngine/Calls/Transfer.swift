@@ -14,13 +14,9 @@ struct Transfer {
         var batches: UInt64
         /// The backend broke down before anything was in flight: make the plain call.
         var isUnserved = false
-
-        init(result: Int64, requests: UInt64, batches: UInt64, isUnserved: Bool = false) {
-            self.result = result
-            self.requests = requests
-            self.batches = batches
-            self.isUnserved = isUnserved
-        }
+        /// A piece was refused for its address or alignment. What the whole call returns then (it
+        /// may be that error, even after pieces that succeeded) is the kernel's to say.
+        var isMisfit = false
     }
 
     private let kind: UInt32
@@ -68,7 +64,10 @@ struct Transfer {
             if submitted > 0 { batches += 1 }
             while let completion = backend.next() { finish(completion) }
         }
-        return Outcome(result: joined, requests: requests, batches: batches)
+        // EFAULT, EINVAL
+        return Outcome(
+            result: joined, requests: requests, batches: batches,
+            isMisfit: stopResult == -14 || stopResult == -22)
     }
 
     private var joined: Int64 {
