@@ -45,8 +45,11 @@ struct StatisticsTests {
         let scratch = try Scratch()
         let fifo = scratch.path + "/fifo"
         try #require(mkfifo(fifo, 0o600) == 0)
-        let script = "cat \(fifo) > /dev/null 2>&1 & echo $! > \(scratch.path)/pid; cat /dev/null"
-        // The shell opens the FIFO for neither side, so cat waits for this test in open(2).
+        // Nobody writes to the FIFO yet, so cat waits in open(2), with its segment made.
+        let script = """
+            cat \(fifo) > /dev/null 2>&1 & echo $! > \(scratch.path)/pid
+            until [ -e "$IOTRAP_STATS_DIR/$!" ]; do sleep 0.02; done
+            """
         let outcome = try scratch.iotrap(["run", "--stats", "sh", "-c", script])
         let text = try String(contentsOfFile: scratch.path + "/pid", encoding: .utf8)
         let processID = text.trimmingCharacters(in: .whitespacesAndNewlines)
@@ -55,6 +58,26 @@ struct StatisticsTests {
         #expect(try eventually { try scratch.iotrap(["stat", processID]).status == 0 })
         close(writer)
         #expect(outcome.status == 0)
+        #expect(
+            try eventually {
+                _ = try scratch.iotrap(["stat", "last"])
+                return scratch.statisticsLeft().isEmpty
+            })
+    }
+
+    @Test("--stats leaves the segment of a process that is just starting alone")
+    func stillStarting() throws {
+        let scratch = try Scratch()
+        let script = """
+            sleep 60 > /dev/null 2>&1 & echo $! > \(scratch.path)/pid
+            rm -f "$IOTRAP_STATS_DIR/$!"; : > "$IOTRAP_STATS_DIR/$!"
+            """
+        let outcome = try scratch.iotrap(["run", "--stats", "--mode", "off", "sh", "-c", script])
+        let text = try String(contentsOfFile: scratch.path + "/pid", encoding: .utf8)
+        let processID = try #require(Int32(text.trimmingCharacters(in: .whitespacesAndNewlines)))
+        #expect(outcome.errors.contains("still running: 1 of its processes; see iotrap stat"))
+        #expect(scratch.statisticsLeft().contains { $0.hasSuffix("/\(processID)") })
+        kill(processID, SIGKILL)
         #expect(
             try eventually {
                 _ = try scratch.iotrap(["stat", "last"])
