@@ -28,6 +28,7 @@ struct iotrap_ring;
 struct iotrap_thread {
 	uint32_t state;
 	uint32_t block_index;
+	int32_t thread_id; /* of the task that attached: a clone may run on its variables */
 	struct iotrap_stats_block *_Nullable block;
 	struct iotrap_ring *_Nullable ring;
 	int32_t ring_error; /* why there is no ring; 0: not tried */

@@ -34,6 +34,7 @@ struct Transfer {
     private var requests: UInt64 = 0
     private var batches: UInt64 = 0
     private var refusals = 0
+    private var idleRounds = 0
 
     /// - Parameters:
     ///   - writes: direction.
@@ -56,13 +57,20 @@ struct Transfer {
                 pending = cursor.next()
             }
             if inFlight == 0 { break }
-            let submitted = backend.submitAndWait()
+            var submitted = backend.submitAndWait()
+            if submitted > 0 { idleRounds = 0 }
+            // Waiting without anything submitted or completed must not last for ever.
+            idleRounds += 1
+            if submitted == 0 && idleRounds > 100_000 { submitted = -5 }
             if submitted < 0, handleRefusal(&backend, submitted) {
                 return Outcome(
                     result: 0, requests: requests, batches: batches, isUnserved: true)
             }
             if submitted > 0 { batches += 1 }
-            while let completion = backend.next() { finish(completion) }
+            while let completion = backend.next() {
+                finish(completion)
+                idleRounds = 0
+            }
         }
         // EFAULT, EINVAL
         return Outcome(

@@ -81,8 +81,9 @@ func enter(_ thread: UnsafeMutablePointer<iotrap_thread>) -> Bool {
 }
 
 private func attach(_ thread: UnsafeMutablePointer<iotrap_thread>) {
+    thread.pointee.thread_id = iotrap_thread_id()
     FutexLock.acquire(processLock)
-    let index = Segment.claimBlock(threadID: UInt32(iotrap_thread_id()))
+    let index = Segment.claimBlock(threadID: UInt32(thread.pointee.thread_id))
     FutexLock.release(processLock)
     thread.pointee.block = nil
     if let index {

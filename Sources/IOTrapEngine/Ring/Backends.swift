@@ -53,6 +53,10 @@ enum Backends {
     }
 
     private static func ring(_ thread: UnsafeMutablePointer<iotrap_thread>) -> RingBackend? {
+        // A child made by clone with CLONE_VM but without thread-local storage of its own runs on
+        // its parent's variables. The ring there belongs to the parent's task, and one made here
+        // would be left to the parent when this task is gone.
+        guard iotrap_thread_id() == thread.pointee.thread_id else { return nil }
         if let ring = thread.pointee.ring, !ThreadRing.isIntact(ring) { ThreadRing.drop(thread) }
         return ThreadRing.get(thread).map { RingBackend(ring: $0) }
     }
