@@ -59,23 +59,18 @@ struct StatisticsCollection {
         // The program itself first: its name stands in the head of the table.
         let processIDs = directory.processIDs()
         for processID in processIDs.filter({ $0 == first }) + processIDs.filter({ $0 != first }) {
+            // Not what the segment says: exec ends one and begins another under the same name,
+            // and removing that would take it from a process that still counts.
+            let isRunning = processID != first && processExists(processID)
             do throws(SegmentError) {
-                let segment = try directory.segment(of: processID)
-                let snapshot = try segment.snapshot()
+                let snapshot = try directory.segment(of: processID).snapshot()
                 if sum == nil { sum = snapshot } else { sum?.merge(snapshot) }
-                if processID != first && segment.header.state == .running {
-                    running.append(processID)
-                    continue
-                }
             } catch {
-                // A process that has only just begun is writing its header.
-                if error.reason == .unfinished && processExists(processID) {
-                    running.append(processID)
-                    continue
-                }
-                Diagnostics.complain("not counted: \(error)")
+                // Between two programs of one process, or before its first header.
+                let isChanging = error.reason == .missing || error.reason == .unfinished
+                if !isRunning || !isChanging { Diagnostics.complain("not counted: \(error)") }
             }
-            directory.remove(processID)
+            if isRunning { running.append(processID) } else { directory.remove(processID) }
         }
         if let sum {
             Diagnostics.write("\n" + Report(sum, state: sum.header.state).text, to: STDERR_FILENO)

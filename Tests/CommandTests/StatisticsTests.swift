@@ -45,10 +45,11 @@ struct StatisticsTests {
         let scratch = try Scratch()
         let fifo = scratch.path + "/fifo"
         try #require(mkfifo(fifo, 0o600) == 0)
-        // Nobody writes to the FIFO yet, so cat waits in open(2), with its segment made.
+        // Nobody writes to the FIFO yet, so cat waits in open(2), with its segment made. Before
+        // that the file is the shell's, which started it.
         let script = """
             cat \(fifo) > /dev/null 2>&1 & echo $! > \(scratch.path)/pid
-            until [ -e "$IOTRAP_STATS_DIR/$!" ]; do sleep 0.02; done
+            until grep -qa bin/cat "$IOTRAP_STATS_DIR/$!" 2> /dev/null; do sleep 0.02; done
             """
         let outcome = try scratch.iotrap(["run", "--stats", "sh", "-c", script])
         let text = try String(contentsOfFile: scratch.path + "/pid", encoding: .utf8)
