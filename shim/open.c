@@ -57,6 +57,7 @@ EXPORT int creat(const char *path, mode_t mode)
 }
 ALIAS_OF(creat64, creat);
 
+/* Fortified: libc ends the program over a missing mode, with the name in its message. */
 EXPORT int __open_2(const char *path, int flags)
 {
 	struct iotrap_counted counted;
@@ -64,7 +65,14 @@ EXPORT int __open_2(const char *path, int flags)
 	iotrap_count_begin(&counted, IOTRAP_OP_OPEN, -1);
 	return opened(&counted, REAL(__open_2)(path, flags), flags);
 }
-ALIAS_OF(__open64_2, __open_2);
+
+EXPORT int __open64_2(const char *path, int flags)
+{
+	struct iotrap_counted counted;
+
+	iotrap_count_begin(&counted, IOTRAP_OP_OPEN, -1);
+	return opened(&counted, REAL(__open64_2)(path, flags), flags);
+}
 
 EXPORT int __openat_2(int directory, const char *path, int flags)
 {
@@ -73,7 +81,14 @@ EXPORT int __openat_2(int directory, const char *path, int flags)
 	iotrap_count_begin(&counted, IOTRAP_OP_OPEN, -1);
 	return opened(&counted, REAL(__openat_2)(directory, path, flags), flags);
 }
-ALIAS_OF(__openat64_2, __openat_2);
+
+EXPORT int __openat64_2(int directory, const char *path, int flags)
+{
+	struct iotrap_counted counted;
+
+	iotrap_count_begin(&counted, IOTRAP_OP_OPEN, -1);
+	return opened(&counted, REAL(__openat64_2)(directory, path, flags), flags);
+}
 
 /* Streams: libc opens and closes their descriptors where no hook sees it. */
 static FILE *stream_opened(struct iotrap_counted *counted, FILE *stream)

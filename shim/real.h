@@ -24,6 +24,8 @@ ssize_t __pread_chk(int fd, void *buffer, size_t count, off_t offset, size_t roo
 ssize_t __read_chk(int fd, void *buffer, size_t count, size_t room);
 int __open_2(const char *path, int flags);
 int __openat_2(int directory, const char *path, int flags);
+int __open64_2(const char *path, int flags);
+int __openat64_2(int directory, const char *path, int flags);
 
 enum iotrap_real_index {
 #define HOOK(name) IOTRAP_REAL_##name,

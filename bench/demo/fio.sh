@@ -20,12 +20,13 @@ fio_run() {
 
 fio_measure() {
 	fio_run "$1" MB/s "--filename=$work/fio/$1" "${fio_job[@]}" --name=demo \
-		--verify=crc32c --verify_fatal=1 --do_verify=1
+		--verify=crc32c --verify_state_save=0 --verify_fatal=1 --do_verify=1
 }
 
 # The blocks written under the library once more, read without it.
 fio_check() {
 	fio "--filename=$work/fio/iotrap" "${fio_job[@]}" --name=demo --verify=crc32c \
+		--verify_state_save=0 \
 		--verify_fatal=1 --verify_only >"$work/fio.log" 2>&1 ||
 		check_failed "blocks written under the library do not verify without it"
 	check_ok

@@ -33,11 +33,11 @@ demo_large_reads() {
 	slow_mount slow-reads --read-delay-us=1000 || return 0
 	progress "slow storage: a file of 256 MiB with a checksum in every block"
 	fio "--filename=$work/backing-slow-reads/file" --name=demo --rw=write --bs=16m \
-		--size=256m --verify=crc32c --do_verify=0 >"$work/fio.log" 2>&1 ||
+		--size=256m --verify=crc32c --verify_state_save=0 --do_verify=0 >"$work/fio.log" 2>&1 ||
 		broken "fio cannot write the file"
 	pairs 3 large_read_measure
 	"${trapped[@]}" fio "--filename=$work/slow-reads/file" --name=demo --ioengine=psync \
-		--rw=read --bs=16m --size=256m --direct=1 --verify=crc32c --verify_fatal=1 \
+		--rw=read --bs=16m --size=256m --direct=1 --verify=crc32c --verify_state_save=0 --verify_fatal=1 \
 		>"$work/fio.log" 2>&1 || check_failed "blocks read under the library do not verify"
 	check_ok
 	slow_unmount slow-reads
@@ -45,7 +45,7 @@ demo_large_reads() {
 
 # Sixteen threads, one file, a sync after every write of 4 KiB; every block written many times.
 commit_job=(--name=demo --ioengine=psync --thread --numjobs=16 --bs=4k --size=16k
-	--offset_increment=16k --verify=crc32c)
+	--offset_increment=16k --verify=crc32c --verify_state_save=0)
 
 commits_measure() {
 	fio_run "$1" writes/s "--filename=$work/slow-commits/$1" "${commit_job[@]}" --rw=write \

@@ -43,6 +43,10 @@ enum DataCalls {
         if split != off && isLarge && shape.isAligned {
             return attempt(thread, call, shape, IOTRAP_TECHNIQUE_SPLIT, split)
         }
+        // Pieces that are each aligned can make up a vector that the kernel refuses as a whole.
+        if shape.isDirect && shape.elements > 1 && !shape.isAligned {
+            return decline(thread, call, IOTRAP_REASON_UNALIGNED)
+        }
         if ring == IOTRAP_SETTING_ON.rawValue {
             return attempt(thread, call, shape, IOTRAP_TECHNIQUE_RING, ring)
         }

@@ -14,8 +14,9 @@ struct Transfer {
         var batches: UInt64
         /// The backend broke down before anything was in flight: make the plain call.
         var isUnserved = false
-        /// A piece was refused for its address or alignment. What the whole call returns then (it
-        /// may be that error, even after pieces that succeeded) is the kernel's to say.
+        /// A piece was refused for its address, its alignment or want of space. What the whole call
+        /// returns then (it may be that error, even after pieces that succeeded: file systems
+        /// differ) is the kernel's to say.
         var isMisfit = false
     }
 
@@ -72,10 +73,9 @@ struct Transfer {
                 idleRounds = 0
             }
         }
-        // EFAULT, EINVAL
         return Outcome(
             result: joined, requests: requests, batches: batches,
-            isMisfit: stopResult == -14 || stopResult == -22)
+            isMisfit: Transfer.isMisfit(stopResult))
     }
 
     private var joined: Int64 {
@@ -144,6 +144,11 @@ struct Transfer {
             stopPosition = piece.position
             stopResult = result
         }
+    }
+
+    /// EFAULT, EINVAL, ENOSPC, EDQUOT
+    private static func isMisfit(_ result: Int32) -> Bool {
+        result == -14 || result == -22 || result == -28 || result == -122
     }
 
     /// Answers a ring gives where the plain call would have gone on: EINTR, EAGAIN, EOPNOTSUPP,

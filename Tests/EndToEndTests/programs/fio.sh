@@ -16,6 +16,7 @@ directory=$files
 direct=$direct
 verify=crc32c
 verify_fatal=1
+verify_state_save=0
 group_reporting=0
 randseed=4711
 END
@@ -55,10 +56,10 @@ synchronous() {
 # Reads and writes mixed, blocks verified soon after they were written; odd sizes buffered.
 mixed() {
 	run mixed-direct under fio --directory="$files" --name=mixed --ioengine=psync --direct=1 \
-		--rw=randrw --size=6m --bsrange=4k-1m --blockalign=4k --verify=crc32c \
+		--rw=randrw --size=6m --bsrange=4k-1m --blockalign=4k --verify=crc32c --verify_state_save=0 \
 		--verify_backlog=16 --thread --numjobs=2
 	run mixed-odd under fio --directory="$files" --name=odd --ioengine=pvsync --rw=randwrite \
-		--size=4m --bsrange=512-70000 --bs_unaligned --verify=crc32c --fsync=50
+		--size=4m --bsrange=512-70000 --bs_unaligned --verify=crc32c --verify_state_save=0 --fsync=50
 	rm -f "$files"/*
 }
 
@@ -68,10 +69,10 @@ threads_that_sync() {
 	for call in fsync fdatasync; do
 		run "threads-$call" under fio --filename="$files/shared" --name=shared --thread \
 			--ioengine=psync --rw=write --bs=4k --size=400k --offset_increment=400k \
-			--numjobs=8 --verify=crc32c --do_verify=1 "--$call=1"
+			--numjobs=8 --verify=crc32c --verify_state_save=0 --do_verify=1 "--$call=1"
 		run "bare-threads-$call" fio --filename="$files/shared" --name=shared --thread \
 			--ioengine=psync --rw=read --bs=4k --size=400k --offset_increment=400k \
-			--numjobs=8 --verify=crc32c
+			--numjobs=8 --verify=crc32c --verify_state_save=0
 	done
 	rm -f "$files"/*
 }
@@ -86,7 +87,7 @@ asynchronous() {
 			fi
 			run "$engine-$direct" under fio --directory="$files" --name="$engine-$direct" \
 				"--ioengine=$engine" "--direct=$direct" --rw=randwrite --bs=16k --size=4m \
-				--iodepth=16 --verify=crc32c --do_verify=1 --fsync=64
+				--iodepth=16 --verify=crc32c --verify_state_save=0 --do_verify=1 --fsync=64
 		done
 	done
 	rm -f "$files"/*
