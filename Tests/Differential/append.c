@@ -1,4 +1,4 @@
-/* differential: O_APPEND, where Linux appends whatever the offset says, alone and with company; direct */
+/* differential: O_APPEND, where Linux appends whatever the offset says, alone or not; direct */
 #include "observe.h"
 
 #define THREADS 4

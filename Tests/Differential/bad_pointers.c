@@ -21,8 +21,8 @@ static void around_the_border(const char *name, int fd)
 			if (result > 0)
 				observe_bytes("  ", at, (size_t)result);
 			lseek(fd, PAGE, SEEK_SET);
-			result = CALL_AS(read(fd, at, lengths[l]), "%s read %zu of %zu good",
-					 name, lengths[l], inside[i]);
+			result = CALL_AS(read(fd, at, lengths[l]), "%s read %zu of %zu good", name,
+					 lengths[l], inside[i]);
 			if (result > 0)
 				observe_bytes("  ", at, (size_t)result);
 			observe_offset("  ", fd);

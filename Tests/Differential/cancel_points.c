@@ -17,11 +17,11 @@ struct action {
 
 static struct iovec two[2];
 
-#define ACTION(name, expression)               \
-	static long long go_##name(int fd)     \
-	{                                      \
-		(void)fd;                      \
-		return (long long)(expression); \
+#define ACTION(name, expression)                                                                   \
+	static long long go_##name(int fd)                                                         \
+	{                                                                                          \
+		(void)fd;                                                                          \
+		return (long long)(expression);                                                    \
 	}
 
 ACTION(read, read(fd, buffer, PAGE))
@@ -66,19 +66,53 @@ ACTION(syscall_pread, syscall(SYS_pread64, fd, buffer, PAGE, (off_t)0))
 ACTION(syscall_fsync, syscall(SYS_fsync, fd))
 ACTION(lseek, lseek(fd, 0, SEEK_CUR) >= 0)
 
-#define LISTED(name) {#name, go_##name}
+#define LISTED(name)                                                                               \
+	{                                                                                          \
+#name, go_##name                                                                   \
+	}
 
 static const struct action actions[] = {
-	LISTED(read), LISTED(write), LISTED(readv), LISTED(writev), LISTED(pread),
-	LISTED(pread64), LISTED(pread_nothing), LISTED(pread_closed), LISTED(pwrite),
-	LISTED(pwrite64), LISTED(preadv), LISTED(pwritev), LISTED(preadv64), LISTED(pwritev64),
-	LISTED(preadv2), LISTED(pwritev2), LISTED(preadv2_current), LISTED(pwritev2_flags),
-	LISTED(fsync), LISTED(fdatasync), LISTED(fsync_closed), LISTED(sync_file_range),
-	LISTED(syncfs), LISTED(ftruncate), LISTED(fallocate), LISTED(posix_fallocate),
-	LISTED(dup), LISTED(dup2), LISTED(dup3), LISTED(fcntl_getfl), LISTED(fcntl_dupfd),
-	LISTED(fcntl_lock), LISTED(close_closed), LISTED(close_range), LISTED(open),
-	LISTED(openat), LISTED(creat), LISTED(open_unnamed), LISTED(syscall_pread),
-	LISTED(syscall_fsync), LISTED(lseek),
+	LISTED(read),
+	LISTED(write),
+	LISTED(readv),
+	LISTED(writev),
+	LISTED(pread),
+	LISTED(pread64),
+	LISTED(pread_nothing),
+	LISTED(pread_closed),
+	LISTED(pwrite),
+	LISTED(pwrite64),
+	LISTED(preadv),
+	LISTED(pwritev),
+	LISTED(preadv64),
+	LISTED(pwritev64),
+	LISTED(preadv2),
+	LISTED(pwritev2),
+	LISTED(preadv2_current),
+	LISTED(pwritev2_flags),
+	LISTED(fsync),
+	LISTED(fdatasync),
+	LISTED(fsync_closed),
+	LISTED(sync_file_range),
+	LISTED(syncfs),
+	LISTED(ftruncate),
+	LISTED(fallocate),
+	LISTED(posix_fallocate),
+	LISTED(dup),
+	LISTED(dup2),
+	LISTED(dup3),
+	LISTED(fcntl_getfl),
+	LISTED(fcntl_dupfd),
+	LISTED(fcntl_lock),
+	LISTED(close_closed),
+	LISTED(close_range),
+	LISTED(open),
+	LISTED(openat),
+	LISTED(creat),
+	LISTED(open_unnamed),
+	LISTED(syscall_pread),
+	LISTED(syscall_fsync),
+	LISTED(lseek),
 };
 
 struct order {

@@ -98,11 +98,17 @@ static const struct {
 	const char *name;
 	void (*close_all)(void);
 } ways[] = {
-	{"close_range", by_range}, {"close_range from 0", by_range_from_zero},
-	{"close_range by number", by_range_number}, {"closefrom", by_closefrom},
-	{"closefrom 0", by_closefrom_zero}, {"closefrom negative", by_closefrom_negative},
-	{"loop", by_loop}, {"loop downwards", by_loop_downwards}, {"unshare", by_unshare},
-	{"halves", by_halves}, {"duplicating", by_duplicating},
+	{"close_range", by_range},
+	{"close_range from 0", by_range_from_zero},
+	{"close_range by number", by_range_number},
+	{"closefrom", by_closefrom},
+	{"closefrom 0", by_closefrom_zero},
+	{"closefrom negative", by_closefrom_negative},
+	{"loop", by_loop},
+	{"loop downwards", by_loop_downwards},
+	{"unshare", by_unshare},
+	{"halves", by_halves},
+	{"duplicating", by_duplicating},
 };
 
 static void child(int way, int work_before)
@@ -157,7 +163,9 @@ static void one(int way, int kind)
 	memset(report, 0, 64 * KIB);
 	make_file("work", 1 * MIB, 5);
 	observe("== %s, %s", ways[way].name,
-		kind == 2 ? "with threads" : kind == 1 ? "after work" : "at once");
+		kind == 2   ? "with threads"
+		: kind == 1 ? "after work"
+			    : "at once");
 	pid = fork();
 	if (pid == 0) {
 		if (kind == 2)

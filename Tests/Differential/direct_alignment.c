@@ -34,8 +34,9 @@ static void out_of_line(int fd, size_t address, size_t length, off_t offset)
 static void every_way(int fd)
 {
 	static const size_t addresses[] = {0, 1, 4, 8, 64, 511, 512, 1024, PAGE - 512};
-	static const size_t lengths[] = {1, 511, 512, PAGE, PAGE + 1, 64 * KIB + 512,
-					 512 * KIB, 512 * KIB + 4, 1 * MIB, 1 * MIB + 512};
+	static const size_t lengths[] = {
+		1,         511,           512,     PAGE,         PAGE + 1, 64 * KIB + 512,
+		512 * KIB, 512 * KIB + 4, 1 * MIB, 1 * MIB + 512};
 	static const off_t offsets[] = {0, 1, 511, 512, PAGE, 512 * KIB, 512 * KIB + 8};
 
 	for (size_t a = 0; a < sizeof(addresses) / sizeof(addresses[0]); a++) {

@@ -23,7 +23,8 @@ static void *body(void *argument)
 
 	for (int round = 0; round < ROUNDS; round++) {
 		size_t length = PART >> (round % 4);
-		struct iovec three[3] = {{buffer, length / 4}, {buffer + length / 4, length / 4},
+		struct iovec three[3] = {{buffer, length / 4},
+					 {buffer + length / 4, length / 4},
 					 {buffer + length / 2, length / 2}};
 		uint64_t seed = (uint64_t)(self->number * 100 + round);
 

@@ -1,4 +1,4 @@
-/* differential: O_DIRECT writes inside, across and behind the end, over holes and allocations; direct */
+/* differential: O_DIRECT writes inside, across and behind the end, over holes; direct */
 #include "observe.h"
 
 #define LARGEST (4 * MIB)
@@ -6,8 +6,9 @@
 static char *buffer;
 
 static const size_t lengths[] = {
-	512, PAGE, 64 * KIB, 128 * KIB + 512, 256 * KIB, 512 * KIB, 512 * KIB + PAGE,
-	1 * MIB - PAGE, 1 * MIB, 2 * MIB + 512, LARGEST,
+	512,       PAGE,          64 * KIB,         128 * KIB + 512,
+	256 * KIB, 512 * KIB,     512 * KIB + PAGE, 1 * MIB - PAGE,
+	1 * MIB,   2 * MIB + 512, LARGEST,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -38,8 +39,7 @@ static void check(const char *name, int fd)
 		if (result % 512 != 0)
 			break;
 	}
-	observe("%s direct content %016llx to %lld", name, (unsigned long long)hash,
-		(long long)at);
+	observe("%s direct content %016llx to %lld", name, (unsigned long long)hash, (long long)at);
 	observe_file("written");
 }
 

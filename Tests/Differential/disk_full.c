@@ -31,8 +31,15 @@ static int run(char *const *words)
 /* A loop device that goes away by itself when the mount name space does. */
 static int mount_small_disk(void)
 {
-	char *words[] = {"mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-U",
-			 "2c1ac6a2-6d6c-4b57-a9b8-3c5e8d1f0a11", "image", NULL};
+	char *words[] = {"mkfs.ext4",
+			 "-q",
+			 "-F",
+			 "-O",
+			 "^has_journal",
+			 "-U",
+			 "2c1ac6a2-6d6c-4b57-a9b8-3c5e8d1f0a11",
+			 "image",
+			 NULL};
 	struct loop_config config = {.block_size = 512};
 	char device[32];
 	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
@@ -86,8 +93,8 @@ static void check(const char *name, int fd, long long result, uint64_t seed)
 	if (result <= 0)
 		return;
 	NEED(pread(fd, back, (size_t)result, 0) == result);
-	observe("%s: right up to %zu of %lld", name,
-		pattern_matches(back, (size_t)result, seed, 0), result);
+	observe("%s: right up to %zu of %lld", name, pattern_matches(back, (size_t)result, seed, 0),
+		result);
 }
 
 static void writes(const char *name, int flags)

@@ -13,12 +13,12 @@ static void around(const char *name, int fd, int flags)
 		int mark = marks[index];
 		int kept = 0;
 
-#define KEPT(expression)                              \
-	do {                                          \
-		errno = mark;                         \
-		if ((expression) < 0)                 \
-			observe("%s failed", #expression); \
-		kept += errno == mark;                \
+#define KEPT(expression)                                                                           \
+	do {                                                                                       \
+		errno = mark;                                                                      \
+		if ((expression) < 0)                                                              \
+			observe("%s failed", #expression);                                         \
+		kept += errno == mark;                                                             \
 	} while (0)
 		KEPT(read(fd, buffer, PAGE));
 		KEPT(write(fd, buffer, PAGE));

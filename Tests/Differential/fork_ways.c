@@ -67,8 +67,11 @@ static pid_t raw_fork(void)
 static const struct {
 	const char *name;
 	pid_t (*go)(void);
-} ways[] = {{"fork", fork}, {"_Fork", _Fork}, {"syscall fork", raw_fork},
-	    {"syscall clone", raw_clone}, {"syscall clone3", raw_clone3}};
+} ways[] = {{"fork", fork},
+	    {"_Fork", _Fork},
+	    {"syscall fork", raw_fork},
+	    {"syscall clone", raw_clone},
+	    {"syscall clone3", raw_clone3}};
 
 static void one_way(const char *name, pid_t (*go)(void))
 {

@@ -13,12 +13,12 @@ static void count_signal(int number)
 	signals += number == SIGXFSZ;
 }
 
-#define LIMITED(expression)                                           \
-	do {                                                          \
-		signals = 0;                                          \
-		CALL(expression);                                     \
-		observe("  signals %d", (int)signals);                \
-		observe_offset("  ", fd);                             \
+#define LIMITED(expression)                                                                        \
+	do {                                                                                       \
+		signals = 0;                                                                       \
+		CALL(expression);                                                                  \
+		observe("  signals %d", (int)signals);                                             \
+		observe_offset("  ", fd);                                                          \
 	} while (0)
 
 static void calls(const char *path, int flags)

@@ -1,4 +1,4 @@
-/* differential: EINTR and SA_RESTART: a storm of timer signals on pipes and on O_DIRECT I/O; direct */
+/* differential: EINTR and SA_RESTART: a storm of signals on pipes and O_DIRECT I/O; direct */
 #include "observe.h"
 
 #include <sys/time.h>
@@ -32,7 +32,8 @@ static void *signal_then_write(void *argument)
 		pause_microseconds(2000);
 		pthread_kill(main_thread, SIGUSR1);
 	}
-	/* A restarted call is waiting again, an interrupted one has gone: either way there is data. */
+	/* A restarted call is waiting again, an interrupted one has gone: either way there is data.
+	 */
 	pause_microseconds(20000);
 	NEED(write(pipe_ends[1], "arrived", 7) == 7);
 	return NULL;

@@ -1,4 +1,4 @@
-/* differential: vectors of 0, 1, IOV_MAX and more elements, empty, NULL and overflowing ones; direct */
+/* differential: vectors of 0 to over IOV_MAX elements, NULL and overflowing ones; direct */
 #include "observe.h"
 
 #include <limits.h>
@@ -8,7 +8,7 @@ static struct iovec many[IOV_MAX + 2];
 
 enum way { WAY_READ, WAY_WRITE, WAY_PREAD, WAY_PWRITE, WAY_PREAD2, WAY_PWRITE2, WAY_COUNT };
 
-static const char *const way_names[] = {"readv",   "writev",   "preadv",
+static const char *const way_names[] = {"readv",   "writev",  "preadv",
 					"pwritev", "preadv2", "pwritev2"};
 
 static ssize_t go(enum way way, int fd, const struct iovec *elements, int count)
@@ -31,8 +31,8 @@ static ssize_t go(enum way way, int fd, const struct iovec *elements, int count)
 
 static void counts(enum way way, int fd, const char *name, size_t each)
 {
-	static const int sizes[] = {-1, 0, 1, 2, 7, 8, 9, 100, IOV_MAX - 1, IOV_MAX, IOV_MAX + 1,
-				    INT_MAX, INT_MIN};
+	static const int sizes[] = {-1,  0,           1,       2,           7,       8,      9,
+				    100, IOV_MAX - 1, IOV_MAX, IOV_MAX + 1, INT_MAX, INT_MIN};
 
 	for (int index = 0; index < IOV_MAX + 2; index++)
 		many[index] = (struct iovec){buffer + (size_t)index * each, each};

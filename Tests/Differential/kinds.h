@@ -30,10 +30,10 @@ OBSERVE int kind_open_flags(int flags)
 	return open(KIND_FILE, flags | O_CLOEXEC);
 }
 
-#define KIND_FLAGS(name, flags)                     \
-	OBSERVE int kind_##name(void)               \
-	{                                           \
-		return kind_open_flags(flags);      \
+#define KIND_FLAGS(name, flags)                                                                    \
+	OBSERVE int kind_##name(void)                                                              \
+	{                                                                                          \
+		return kind_open_flags(flags);                                                     \
 	}
 
 KIND_FLAGS(regular, O_RDWR)
@@ -387,23 +387,73 @@ struct kind {
 	int (*open)(void);
 };
 
-#define KIND(name) {#name, kind_##name}
+#define KIND(name)                                                                                 \
+	{                                                                                          \
+#name, kind_##name                                                                 \
+	}
 
 static const struct kind kinds[] = {
-	KIND(regular), KIND(regular_read), KIND(regular_write), KIND(regular_append),
-	KIND(regular_sync), KIND(regular_dsync), KIND(regular_nonblock), KIND(direct),
-	KIND(direct_read), KIND(direct_write), KIND(direct_append), KIND(direct_sync),
-	KIND(direct_dsync), KIND(path), KIND(access_mode_three), KIND(sparse), KIND(sparse_direct),
-	KIND(empty_direct), KIND(deleted), KIND(deleted_direct), KIND(unnamed),
-	KIND(unnamed_direct), KIND(directory), KIND(directory_direct), KIND(directory_path),
-	KIND(memory), KIND(memory_no_write), KIND(memory_fixed_size), KIND(memory_direct),
-	KIND(pipe_empty), KIND(pipe_filled), KIND(pipe_packets), KIND(pipe_write),
-	KIND(pipe_write_packets), KIND(pipe_ended), KIND(pipe_broken), KIND(fifo),
-	KIND(socket_stream), KIND(socket_datagram), KIND(socket_broken), KIND(socket_unconnected),
-	KIND(terminal_master), KIND(terminal_slave), KIND(null), KIND(null_direct), KIND(zero),
-	KIND(full), KIND(process_fixed), KIND(process_name), KIND(process_memory), KIND(event),
-	KIND(timer), KIND(signal), KIND(epoll), KIND(inotify), KIND(closed), KIND(never_opened),
-	KIND(minus_one), KIND(current_directory), KIND(largest), KIND(smallest),
+	KIND(regular),
+	KIND(regular_read),
+	KIND(regular_write),
+	KIND(regular_append),
+	KIND(regular_sync),
+	KIND(regular_dsync),
+	KIND(regular_nonblock),
+	KIND(direct),
+	KIND(direct_read),
+	KIND(direct_write),
+	KIND(direct_append),
+	KIND(direct_sync),
+	KIND(direct_dsync),
+	KIND(path),
+	KIND(access_mode_three),
+	KIND(sparse),
+	KIND(sparse_direct),
+	KIND(empty_direct),
+	KIND(deleted),
+	KIND(deleted_direct),
+	KIND(unnamed),
+	KIND(unnamed_direct),
+	KIND(directory),
+	KIND(directory_direct),
+	KIND(directory_path),
+	KIND(memory),
+	KIND(memory_no_write),
+	KIND(memory_fixed_size),
+	KIND(memory_direct),
+	KIND(pipe_empty),
+	KIND(pipe_filled),
+	KIND(pipe_packets),
+	KIND(pipe_write),
+	KIND(pipe_write_packets),
+	KIND(pipe_ended),
+	KIND(pipe_broken),
+	KIND(fifo),
+	KIND(socket_stream),
+	KIND(socket_datagram),
+	KIND(socket_broken),
+	KIND(socket_unconnected),
+	KIND(terminal_master),
+	KIND(terminal_slave),
+	KIND(null),
+	KIND(null_direct),
+	KIND(zero),
+	KIND(full),
+	KIND(process_fixed),
+	KIND(process_name),
+	KIND(process_memory),
+	KIND(event),
+	KIND(timer),
+	KIND(signal),
+	KIND(epoll),
+	KIND(inotify),
+	KIND(closed),
+	KIND(never_opened),
+	KIND(minus_one),
+	KIND(current_directory),
+	KIND(largest),
+	KIND(smallest),
 };
 
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))

@@ -29,8 +29,17 @@ static void make_space(void)
 }
 
 static const size_t counts[] = {
-	LIMIT - PAGE, LIMIT - 1, LIMIT, LIMIT + 1, LIMIT + PAGE, 0x80000000ULL, 0xffffffffULL,
-	0x100000000ULL, 0x7fffffffffffffffULL, 0x8000000000000000ULL, 0xffffffffffffffffULL,
+	LIMIT - PAGE,
+	LIMIT - 1,
+	LIMIT,
+	LIMIT + 1,
+	LIMIT + PAGE,
+	0x80000000ULL,
+	0xffffffffULL,
+	0x100000000ULL,
+	0x7fffffffffffffffULL,
+	0x8000000000000000ULL,
+	0xffffffffffffffffULL,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -11,8 +11,7 @@ OBSERVE int live_one_life(const char *path, uint64_t seed)
 {
 	char *buffer = mmap(NULL, LIFE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			    -1, 0);
-	struct iovec two[2] = {{buffer, LIFE_BYTES / 2}, {buffer + LIFE_BYTES / 2,
-							 LIFE_BYTES / 2}};
+	struct iovec two[2] = {{buffer, LIFE_BYTES / 2}, {buffer + LIFE_BYTES / 2, LIFE_BYTES / 2}};
 	int fd = open(path, O_CREAT | O_RDWR | O_DIRECT | O_CLOEXEC, 0644);
 	int step = 1;
 
@@ -20,11 +19,11 @@ OBSERVE int live_one_life(const char *path, uint64_t seed)
 		return 1;
 	pattern_fill(buffer, LIFE_BYTES, seed, 0);
 	errno = ERRNO_MARK;
-#define STEP(condition)              \
-	do {                         \
-		step++;              \
-		if (!(condition))    \
-			return step; \
+#define STEP(condition)                                                                            \
+	do {                                                                                       \
+		step++;                                                                            \
+		if (!(condition))                                                                  \
+			return step;                                                               \
 	} while (0)
 	STEP(pwrite(fd, buffer, LIFE_BYTES, 0) == LIFE_BYTES);
 	STEP(fdatasync(fd) == 0);

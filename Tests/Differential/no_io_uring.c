@@ -1,4 +1,4 @@
-/* differential: io_uring refused by a seccomp filter, before the program starts and while it runs; direct */
+/* differential: io_uring refused by a seccomp filter, early or late; direct */
 #include "lives.h"
 #include "seccomp.h"
 

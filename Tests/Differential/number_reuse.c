@@ -94,7 +94,9 @@ static void receive(int socket_fd, int *fd)
 	char text[8];
 	char control[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec one = {text, sizeof(text)};
-	struct msghdr message = {.msg_iov = &one, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr message = {.msg_iov = &one,
+				 .msg_iovlen = 1,
+				 .msg_control = control,
 				 .msg_controllen = sizeof(control)};
 
 	NEED(recvmsg(socket_fd, &message, 0) >= 0);
@@ -105,7 +107,9 @@ static void send_over(int socket_fd, int fd)
 {
 	char control[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec one = {"here", 4};
-	struct msghdr message = {.msg_iov = &one, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr message = {.msg_iov = &one,
+				 .msg_iovlen = 1,
+				 .msg_control = control,
 				 .msg_controllen = sizeof(control)};
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
@@ -147,9 +151,12 @@ static int replace_in_clone(void *argument)
 	int other;
 
 	/* Its own code closes and opens by raw system calls; the table of numbers is shared. */
-	asm volatile("syscall" : "=a"(other) : "a"((long)SYS_close), "D"((long)fd)
+	asm volatile("syscall"
+		     : "=a"(other)
+		     : "a"((long)SYS_close), "D"((long)fd)
 		     : "rcx", "r11", "memory");
-	asm volatile("syscall" : "=a"(other)
+	asm volatile("syscall"
+		     : "=a"(other)
 		     : "a"((long)SYS_open), "D"("/dev/null"), "S"((long)O_RDWR), "d"(0L)
 		     : "rcx", "r11", "memory");
 	return other == fd ? 0 : 1;

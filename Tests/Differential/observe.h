@@ -114,10 +114,10 @@ OBSERVE __attribute__((noreturn)) void give_up(const char *what, int line)
 	exit(98);
 }
 
-#define NEED(condition)                                  \
-	do {                                             \
-		if (!(condition))                        \
-			give_up(#condition, __LINE__);   \
+#define NEED(condition)                                                                            \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			give_up(#condition, __LINE__);                                             \
 	} while (0)
 
 OBSERVE const char *error_name(int error)
@@ -130,7 +130,8 @@ OBSERVE const char *error_name(int error)
 OBSERVE void observe_result(const char *label, long long result, int error)
 {
 	if (result == -1)
-		observe("%s = -1 %s", label, error == ERRNO_MARK ? "errno kept" : error_name(error));
+		observe("%s = -1 %s", label,
+			error == ERRNO_MARK ? "errno kept" : error_name(error));
 	else if (error == ERRNO_MARK)
 		observe("%s = %lld", label, result);
 	else
@@ -138,35 +139,35 @@ OBSERVE void observe_result(const char *label, long long result, int error)
 }
 
 /* Do a call, print it with its result and errno, and give the result on. */
-#define CALL(expression)                                       \
-	({                                                     \
-		errno = ERRNO_MARK;                            \
-		long long call_result = (long long)(expression); \
-		int call_error = errno;                        \
-		observe_result(#expression, call_result, call_error); \
-		errno = call_error;                            \
-		call_result;                                   \
+#define CALL(expression)                                                                           \
+	({                                                                                         \
+		errno = ERRNO_MARK;                                                                \
+		long long call_result = (long long)(expression);                                   \
+		int call_error = errno;                                                            \
+		observe_result(#expression, call_result, call_error);                              \
+		errno = call_error;                                                                \
+		call_result;                                                                       \
 	})
 
 /* The same with a label of its own, for calls in loops. */
-#define CALL_AS(expression, ...)                               \
-	({                                                     \
-		char call_label[512];                          \
-		snprintf(call_label, sizeof(call_label), __VA_ARGS__); \
-		errno = ERRNO_MARK;                            \
-		long long call_result = (long long)(expression); \
-		int call_error = errno;                        \
-		observe_result(call_label, call_result, call_error); \
-		errno = call_error;                            \
-		call_result;                                   \
+#define CALL_AS(expression, ...)                                                                   \
+	({                                                                                         \
+		char call_label[512];                                                              \
+		snprintf(call_label, sizeof(call_label), __VA_ARGS__);                             \
+		errno = ERRNO_MARK;                                                                \
+		long long call_result = (long long)(expression);                                   \
+		int call_error = errno;                                                            \
+		observe_result(call_label, call_result, call_error);                               \
+		errno = call_error;                                                                \
+		call_result;                                                                       \
 	})
 
 /* Hide a value from the optimiser and from warnings about deliberately wrong arguments. */
-#define OPAQUE(value)                                          \
-	({                                                     \
-		__typeof__(value) opaque_value = (value);      \
-		asm volatile("" : "+r"(opaque_value));         \
-		opaque_value;                                  \
+#define OPAQUE(value)                                                                              \
+	({                                                                                         \
+		__typeof__(value) opaque_value = (value);                                          \
+		asm volatile("" : "+r"(opaque_value));                                             \
+		opaque_value;                                                                      \
 	})
 
 /* Four lanes of eight bytes each: the suite hashes gigabytes, a byte at a time is too slow. */
@@ -224,8 +225,8 @@ OBSERVE size_t pattern_matches(const void *data, size_t bytes, uint64_t seed, ui
 OBSERVE char *pages(size_t bytes)
 {
 	size_t whole = (bytes + PAGE - 1) / PAGE * PAGE;
-	char *memory = mmap(NULL, whole + PAGE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory = mmap(NULL, whole + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
 
 	NEED(memory != MAP_FAILED);
 	NEED(mprotect(memory + whole, PAGE, PROT_NONE) == 0);

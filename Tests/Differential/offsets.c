@@ -1,13 +1,27 @@
-/* differential: negative and huge offsets, and a file offset that pread and pwrite leave alone; direct */
+/* differential: negative and huge offsets, an offset that pread and pwrite leave alone; direct */
 #include "observe.h"
 
 static char *buffer;
 
 static const off_t offsets[] = {
-	-1, -2, -PAGE, INT64_MIN, INT64_MIN + PAGE, INT64_MAX, INT64_MAX - 1, INT64_MAX - PAGE,
-	INT64_MAX / PAGE * PAGE, INT64_MAX / PAGE * PAGE - PAGE, (off_t)1 << 62, (off_t)1 << 44,
-	((off_t)1 << 44) - PAGE, (off_t)1 << 40, (off_t)1 << 32, ((off_t)1 << 32) - PAGE,
-	(off_t)1 << 31, ((off_t)1 << 31) - 512,
+	-1,
+	-2,
+	-PAGE,
+	INT64_MIN,
+	INT64_MIN + PAGE,
+	INT64_MAX,
+	INT64_MAX - 1,
+	INT64_MAX - PAGE,
+	INT64_MAX / PAGE *PAGE,
+	INT64_MAX / PAGE *PAGE - PAGE,
+	(off_t)1 << 62,
+	(off_t)1 << 44,
+	((off_t)1 << 44) - PAGE,
+	(off_t)1 << 40,
+	(off_t)1 << 32,
+	((off_t)1 << 32) - PAGE,
+	(off_t)1 << 31,
+	((off_t)1 << 31) - 512,
 };
 
 static const size_t lengths[] = {0, 1, 512, PAGE, 1 * MIB};

@@ -17,10 +17,10 @@ static void observe_opened(const char *label, int fd)
 	NEED(close(fd) == 0);
 }
 
-#define OPEN(expression)                                \
-	do {                                            \
-		long long opened = CALL(expression);    \
-		observe_opened("  ", (int)opened);      \
+#define OPEN(expression)                                                                           \
+	do {                                                                                       \
+		long long opened = CALL(expression);                                               \
+		observe_opened("  ", (int)opened);                                                 \
 	} while (0)
 
 static void with_mode(void)

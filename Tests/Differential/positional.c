@@ -30,8 +30,7 @@ static void reads(const char *name, int fd)
 
 static void vectored_reads(const char *name, int fd)
 {
-	struct iovec three[] = {
-		{buffer, PAGE}, {buffer + 2 * PAGE, 0}, {buffer + PAGE, 2 * PAGE}};
+	struct iovec three[] = {{buffer, PAGE}, {buffer + 2 * PAGE, 0}, {buffer + PAGE, 2 * PAGE}};
 	struct iovec odd[] = {{buffer + 1, 100}, {buffer + 300, 13}, {buffer + 400, PAGE}};
 
 	memset(buffer, 0x55, 3 * PAGE);
@@ -55,10 +54,19 @@ static void writes(const char *name, int fd)
 		size_t bytes;
 		off_t offset;
 	} cases[] = {
-		{0, 0}, {1, 0}, {512, 512}, {PAGE, PAGE}, {PAGE, 1}, {100, KIND_BYTES - 50},
-		{PAGE, 3 * PAGE}, {2 * PAGE, 5 * PAGE}, {64 * KIB, 0}, {1 * MIB, 0},
+		{0, 0},
+		{1, 0},
+		{512, 512},
+		{PAGE, PAGE},
+		{PAGE, 1},
+		{100, KIND_BYTES - 50},
+		{PAGE, 3 * PAGE},
+		{2 * PAGE, 5 * PAGE},
+		{64 * KIB, 0},
+		{1 * MIB, 0},
 		/* Within one block: of a longer one the kernel may write a part before EINVAL. */
-		{1 * MIB, 512 * KIB}, {PAGE - 1, 0},
+		{1 * MIB, 512 * KIB},
+		{PAGE - 1, 0},
 	};
 
 	for (size_t index = 0; index < COUNT(cases); index++) {
@@ -74,8 +82,7 @@ static void writes(const char *name, int fd)
 
 static void vectored_writes(const char *name, int fd)
 {
-	struct iovec three[] = {
-		{buffer, PAGE}, {buffer + 2 * PAGE, 0}, {buffer + PAGE, 2 * PAGE}};
+	struct iovec three[] = {{buffer, PAGE}, {buffer + 2 * PAGE, 0}, {buffer + PAGE, 2 * PAGE}};
 	struct iovec odd[] = {{buffer + 1, 100}, {buffer + 300, 13}, {buffer + 400, PAGE}};
 
 	pattern_fill(buffer, 4 * PAGE, 60, 0);

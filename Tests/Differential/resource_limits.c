@@ -1,4 +1,4 @@
-/* differential: little memory that may be locked or mapped, few descriptors, few processes; direct */
+/* differential: little memory to lock or map, few descriptors, few processes; direct */
 #include "lives.h"
 
 static void *thread_life(void *argument)

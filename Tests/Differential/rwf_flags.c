@@ -14,11 +14,19 @@ static const struct {
 	const char *name;
 	int flags;
 } flags[] = {
-	{"none", 0}, {"HIPRI", RWF_HIPRI}, {"DSYNC", RWF_DSYNC}, {"SYNC", RWF_SYNC},
-	{"APPEND", RWF_APPEND}, {"NOAPPEND", RWF_NOAPPEND_FLAG}, {"ATOMIC", RWF_ATOMIC_FLAG},
-	{"DSYNC|SYNC", RWF_DSYNC | RWF_SYNC}, {"APPEND|DSYNC", RWF_APPEND | RWF_DSYNC},
-	{"APPEND|NOAPPEND", RWF_APPEND | RWF_NOAPPEND_FLAG}, {"bit 20", 1 << 20},
-	{"bit 31", INT32_MIN}, {"all", -1},
+	{"none", 0},
+	{"HIPRI", RWF_HIPRI},
+	{"DSYNC", RWF_DSYNC},
+	{"SYNC", RWF_SYNC},
+	{"APPEND", RWF_APPEND},
+	{"NOAPPEND", RWF_NOAPPEND_FLAG},
+	{"ATOMIC", RWF_ATOMIC_FLAG},
+	{"DSYNC|SYNC", RWF_DSYNC | RWF_SYNC},
+	{"APPEND|DSYNC", RWF_APPEND | RWF_DSYNC},
+	{"APPEND|NOAPPEND", RWF_APPEND | RWF_NOAPPEND_FLAG},
+	{"bit 20", 1 << 20},
+	{"bit 31", INT32_MIN},
+	{"all", -1},
 };
 
 static void one_size(const char *name, int fd, size_t each)
@@ -67,8 +75,7 @@ static void no_wait(const char *name, int fd, int cached)
 	errno = ERRNO_MARK;
 	result = pwritev2(fd, &one, 1, 0, RWF_NOWAIT);
 	observe("%s write NOWAIT allowed: %d", name,
-		result == 64 * KIB ||
-			(result == -1 && (errno == EAGAIN || errno == EOPNOTSUPP)));
+		result == 64 * KIB || (result == -1 && (errno == EAGAIN || errno == EOPNOTSUPP)));
 }
 
 static void on_file(const char *name, int open_flags)

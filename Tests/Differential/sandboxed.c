@@ -1,4 +1,4 @@
-/* differential: a program that locks itself in with a filter that kills, and goes on within it; direct */
+/* differential: a program that goes on within a filter of its own that kills; direct */
 #include "seccomp.h"
 
 static char *buffer;
@@ -6,8 +6,8 @@ static char *buffer;
 /* From here on only these calls may be made, by anybody in this process. */
 static void lock_in(void)
 {
-	static const int allowed[] = {SYS_read, SYS_write, SYS_pread64, SYS_pwrite64, SYS_exit,
-				      SYS_exit_group, SYS_rt_sigreturn};
+	static const int allowed[] = {SYS_read, SYS_write,      SYS_pread64,     SYS_pwrite64,
+				      SYS_exit, SYS_exit_group, SYS_rt_sigreturn};
 
 	install_filter(allowed, sizeof(allowed) / sizeof(allowed[0]), SECCOMP_RET_ALLOW,
 		       SECCOMP_RET_KILL_PROCESS);

@@ -25,9 +25,9 @@ OBSERVE void install_filter(const int *numbers, size_t count, uint32_t listed, u
 	code[at++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 						  offsetof(struct seccomp_data, nr));
 	for (size_t index = 0; index < count; index++)
-		code[at++] = (struct sock_filter)BPF_JUMP(
-			BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)numbers[index],
-			(uint8_t)(count - index), 0);
+		code[at++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+							  (uint32_t)numbers[index],
+							  (uint8_t)(count - index), 0);
 	code[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, others);
 	code[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, listed);
 	program.len = at;

@@ -22,8 +22,8 @@ static void copy_self(const char *path)
 
 static int secured(void)
 {
-	observe("secure %lu, user is nobody %d, effective user is root %d",
-		getauxval(AT_SECURE), getuid() == NOBODY, geteuid() == 0);
+	observe("secure %lu, user is nobody %d, effective user is root %d", getauxval(AT_SECURE),
+		getuid() == NOBODY, geteuid() == 0);
 	observe("preload in the environment: %d", getenv("LD_PRELOAD") != NULL);
 	observe("life %d", live_one_life("life", 1));
 	return 0;

@@ -1,4 +1,4 @@
-/* differential: many threads sync one file through one descriptor, copies and separate opens; direct */
+/* differential: threads sync one file through one descriptor, copies and other opens; direct */
 #include "observe.h"
 
 #define THREADS 12

@@ -56,8 +56,8 @@ static void with_actions(void)
 
 	NEED(posix_spawn_file_actions_init(&actions) == 0);
 	NEED(posix_spawn_file_actions_adddup2(&actions, first, 20) == 0);
-	NEED(posix_spawn_file_actions_addopen(&actions, 21, "second",
-					      O_CREAT | O_RDWR | O_DIRECT, 0644) == 0);
+	NEED(posix_spawn_file_actions_addopen(&actions, 21, "second", O_CREAT | O_RDWR | O_DIRECT,
+					      0644) == 0);
 	NEED(posix_spawn_file_actions_adddup2(&actions, first, first) == 0);
 	start("duplicated and opened", &actions, NULL, 0);
 	NEED(posix_spawn_file_actions_addclose(&actions, first) == 0);
@@ -79,8 +79,8 @@ static void with_attributes(void)
 	NEED(posix_spawnattr_init(&attributes) == 0);
 	sigfillset(&all);
 	NEED(posix_spawnattr_setsigmask(&attributes, &all) == 0);
-	NEED(posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK |
-						       POSIX_SPAWN_SETPGROUP) == 0);
+	NEED(posix_spawnattr_setflags(&attributes,
+				      POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP) == 0);
 	start("with attributes", NULL, &attributes, 0);
 	start("by path with attributes", NULL, &attributes, 1);
 	posix_spawnattr_destroy(&attributes);

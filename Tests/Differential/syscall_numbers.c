@@ -57,8 +57,8 @@ static void control(const char *name, int fd)
 /* A number reused by a call of another kind must not be taken for what it was. */
 static void reused_numbers(void)
 {
-	int fd = (int)CALL(syscall(SYS_openat, AT_FDCWD, "reused", O_CREAT | O_RDWR | O_DIRECT,
-				   0644));
+	int fd = (int)CALL(
+		syscall(SYS_openat, AT_FDCWD, "reused", O_CREAT | O_RDWR | O_DIRECT, 0644));
 	int both[2];
 
 	pattern_fill(buffer, 1 * MIB, 5, 0);

@@ -72,8 +72,8 @@ static long run_threads(int threads)
 		void *answer;
 
 		for (intptr_t one = 0; one < TOGETHER; one++)
-			NEED(pthread_create(&together[one], NULL, body,
-					    (void *)(index + one)) == 0);
+			NEED(pthread_create(&together[one], NULL, body, (void *)(index + one)) ==
+			     0);
 		for (int one = 0; one < TOGETHER; one++) {
 			NEED(pthread_join(together[one], &answer) == 0);
 			wrong += (long)answer;

@@ -15,11 +15,22 @@ static void io(const char *moment, int fd)
 	CALL_AS(fsync(fd), "%s fsync", moment);
 }
 
-enum deed { DEED_EXIT, DEED_CLOSE, DEED_DUP2, DEED_DUP3, DEED_RANGE, DEED_OPEN, DEED_FLAGS,
-	    DEED_IO, DEED_EXEC, DEED_FAIL, DEED_COUNT };
+enum deed {
+	DEED_EXIT,
+	DEED_CLOSE,
+	DEED_DUP2,
+	DEED_DUP3,
+	DEED_RANGE,
+	DEED_OPEN,
+	DEED_FLAGS,
+	DEED_IO,
+	DEED_EXEC,
+	DEED_FAIL,
+	DEED_COUNT
+};
 
 static const char *const deeds[] = {"exit", "close", "dup2", "dup3", "close_range",
-				    "open", "flags", "I/O", "exec", "failing exec"};
+				    "open", "flags", "I/O",  "exec", "failing exec"};
 
 /* The child shares the parent's memory but has numbers of its own. */
 static __attribute__((noreturn)) void child(enum deed deed)
