@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <time.h>
 
@@ -81,6 +82,26 @@ int iotrap_file_facts(int fd, struct iotrap_file_facts *facts)
 	facts->size = status.st_size;
 	facts->mode = status.st_mode;
 	facts->status_flags = (uint32_t)result;
+	return 0;
+}
+
+int iotrap_file_is_pseudo(int fd, uint64_t device)
+{
+	/* TRACEFS, BPF, CONFIGFS and EFIVARFS stand in newer headers only. */
+	static const uint32_t kinds[] = {
+		PROC_SUPER_MAGIC, SYSFS_MAGIC,	    DEBUGFS_MAGIC,    CGROUP_SUPER_MAGIC,
+		SECURITYFS_MAGIC, CGROUP2_SUPER_MAGIC, PSTOREFS_MAGIC, 0x74726163,
+		0xcafe4a11,	  0x62656570,	    0xde5e81e4,
+	};
+	struct statfs status;
+
+	/* File systems on a real device have a device number with a major part. */
+	if (major(device) != 0 || SYS3(SYS_fstatfs, fd, &status, 0) < 0)
+		return 0;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if ((uint32_t)status.f_type == kinds[i])
+			return 1;
+	}
 	return 0;
 }
 
@@ -180,6 +201,18 @@ int iotrap_readable(const void *address, size_t bytes)
 			return 0;
 	}
 	return word_readable(last);
+}
+
+int iotrap_buffer_readable(const void *address, size_t bytes)
+{
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+	uintptr_t first = (uintptr_t)address & ~(uintptr_t)4095;
+	uintptr_t end = ((uintptr_t)address + bytes + 4095) & ~(uintptr_t)4095;
+	long result = SYS3(SYS_madvise, first, end - first, MADV_POPULATE_READ);
+
+	return result == 0 || result == -EINVAL;
 }
 
 void iotrap_signals_block(uint64_t *saved)

@@ -9,8 +9,14 @@
 
 __thread struct iotrap_thread iotrap_thread_state = {.state = IOTRAP_STATE_UNATTACHED};
 
-static const uint32_t guard_before_start = 1;
-const uint32_t *iotrap_guard = &guard_before_start;
+/* No thread is ever in this state: every hook asks, before the start and when restricted. */
+static const uint32_t guard_nobody = IOTRAP_STATE_NOBODY;
+const uint32_t *iotrap_guard = &guard_nobody;
+
+void iotrap_guard_close(void)
+{
+	__atomic_store_n(&iotrap_guard, &guard_nobody, __ATOMIC_RELEASE);
+}
 
 uint64_t iotrap_process_storage[IOTRAP_PROCESS_BYTES / 8] __attribute__((aligned(64)));
 uint64_t *iotrap_descriptor_leaves[IOTRAP_DESCRIPTOR_LEAVES];

@@ -36,6 +36,17 @@ private func pieces(_ lengths: [Int], chunk: UInt64, offset: Int64 = 0) -> [Piec
         #expect(all[1].address == UnsafeMutableRawPointer(bitPattern: 0x10000 + 4 * 0x10_0000))
     }
 
+    @Test func lengthsBeyondTheSignedRangeDoNotTrap() {
+        var element = iovec(iov_base: nil, iov_len: -1)
+        withUnsafePointer(to: &element) { vector in
+            var cursor = PieceCursor(
+                iov: vector, count: 1, offset: 0, limit: 8192, chunkBytes: 4096)
+            #expect(cursor.next()?.length == 4096)
+            #expect(cursor.next()?.length == 4096)
+            #expect(cursor.next() == nil)
+        }
+    }
+
     @Test func nothingToCut() {
         #expect(pieces([0, 0], chunk: 4096).isEmpty)
         #expect(pieces([1], chunk: 4096).map(\.length) == [1])

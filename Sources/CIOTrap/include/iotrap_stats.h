@@ -69,7 +69,7 @@ enum iotrap_reason {
 	IOTRAP_REASON_ALONE, /* a sync with no other sync of that file beside it */
 	IOTRAP_REASON_FLAGS, /* RWF_* flags given */
 	IOTRAP_REASON_UNALIGNED, /* offset, length or address unfit for O_DIRECT pieces */
-	IOTRAP_REASON_SIZE_LIMIT, /* zero, over 2 GiB, over IOV_MAX, or over RLIMIT_FSIZE */
+	IOTRAP_REASON_SIZE_LIMIT, /* zero, over 2 GiB, over IOV_MAX or RLIMIT_FSIZE, bad address */
 	IOTRAP_REASON_EXTENDS_FILE, /* a write beyond the end of the file */
 	IOTRAP_REASON_IO_URING_UNAVAILABLE, /* io_uring_disabled, seccomp, kernel, memlock */
 	IOTRAP_REASON_BAD_DESCRIPTOR, /* closed or negative */

@@ -16,6 +16,7 @@
 
 /* thread.state: either the value of the guard word (active) or one of these. */
 #define IOTRAP_STATE_UNATTACHED 0xffffffffu /* no call seen yet */
+#define IOTRAP_STATE_NOBODY 0xfffffff0u /* a guard value: never a thread's */
 #define IOTRAP_STATE_BARE 0xfffffffeu /* straight to the kernel: inside the engine, or ending */
 
 struct iotrap_ring;
@@ -223,6 +224,8 @@ static inline uint32_t iotrap_guard_word(void)
 {
 	return *iotrap_guard;
 }
+/* From now on no thread counts as active. */
+void iotrap_guard_close(void);
 static inline void iotrap_guard_set(const uint32_t *guard)
 {
 	iotrap_guard = guard;

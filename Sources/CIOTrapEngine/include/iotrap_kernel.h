@@ -37,6 +37,12 @@ int iotrap_file_facts(int fd, struct iotrap_file_facts *facts);
 /* F_GETFL, or -errno. */
 int iotrap_status_flags(int fd);
 
+/*
+ * Nonzero for files of the kernel's own making (procfs, sysfs, cgroups and their
+ * kin): regular by type only, and some take no offset.
+ */
+int iotrap_file_is_pseudo(int fd, uint64_t device);
+
 /* Nonzero when the file is served by a FUSE daemon (fstatfs). */
 int iotrap_file_is_fuse(int fd);
 
@@ -76,6 +82,12 @@ uint32_t *_Nullable iotrap_wipe_on_fork_page(void);
  * a call that then fails for another reason (rt_sigprocmask with a bad "how").
  */
 int iotrap_readable(const void *address, size_t bytes);
+
+/*
+ * Nonzero when all of a buffer can be read by the kernel, as far as can be told
+ * beforehand: MADV_POPULATE_READ (Linux 5.14; older kernels always say yes).
+ */
+int iotrap_buffer_readable(const void *_Nullable address, size_t bytes);
 
 /* Blocks every signal for this thread; the old mask goes to *saved. */
 void iotrap_signals_block(uint64_t *saved);

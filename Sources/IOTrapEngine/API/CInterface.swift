@@ -58,7 +58,7 @@ private enum DirectCall {
         call.iov_count = count
         call.offset = Int64(offset)
         let isVectored = operation == IOTRAP_OP_PREADV || operation == IOTRAP_OP_PWRITEV
-        let bytes = isVectored ? 0 : UInt64(iov!.pointee.iov_len)
+        let bytes = isVectored ? 0 : iov!.pointee.byteCount
         return Int(run(&call, bytes: bytes))
     }
 

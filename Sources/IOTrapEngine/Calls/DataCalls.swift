@@ -6,6 +6,8 @@ enum DataCalls {
     /// Largest transfer of one call (MAX_RW_COUNT of the kernel, for 4 KiB pages).
     static let transferMaximum: UInt64 = 0x7fff_f000
     static let vectorMaximum: Int32 = 1024
+    /// Where user addresses end (TASK_SIZE_MAX of x86_64 with four levels of page tables).
+    static let addressEnd: UInt64 = 0x7fff_ffff_f000
     /// Vectored calls smaller than this are too quick for a comparison to cost nothing.
     static let vectoredMinimum: UInt64 = 64 << 10
 
@@ -99,7 +101,10 @@ enum DataCalls {
             isDirect: slot.kind == .direct, bytes: 0, elements: 0, isAligned: true)
         var mixed = UInt(bitPattern: Int(truncatingIfNeeded: call.pointee.offset))
         for index in 0..<Int(count) {
-            let length = UInt64(iov[index].iov_len)
+            let length = iov[index].byteCount
+            let start = UInt64(UInt(bitPattern: iov[index].iov_base))
+            // The kernel checks every element's address before it moves a byte, empty ones too.
+            guard start < addressEnd, length < addressEnd - start else { return nil }
             if length == 0 { continue }
             guard length <= transferMaximum else { return nil }
             shape.bytes += length
@@ -171,7 +176,21 @@ enum DataCalls {
         let isCut = technique == IOTRAP_TECHNIQUE_SPLIT || shape.elements > 1
         // A failed piece must not leave a file longer than the count that is returned.
         if isCut && end > facts.size { return IOTRAP_REASON_EXTENDS_FILE }
+        // Nor may pieces behind a bad address be written: the kernel would have stopped there.
+        if isCut && !isReadable(call) { return IOTRAP_REASON_SIZE_LIMIT }
         return nil
+    }
+
+    private static func isReadable(_ call: UnsafeMutablePointer<iotrap_call>) -> Bool {
+        for index in 0..<Int(call.pointee.iov_count) {
+            let element = call.pointee.iov![index]
+            if element.iov_len != 0,
+                iotrap_buffer_readable(element.iov_base, Int(element.byteCount)) == 0
+            {
+                return false
+            }
+        }
+        return true
     }
 
     private static func run(

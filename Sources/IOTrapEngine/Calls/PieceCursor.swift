@@ -17,6 +17,12 @@ struct Piece: Equatable {
     }
 }
 
+extension iovec {
+    /// The length as the unsigned number it is. It comes from the program and may be anything, also
+    /// beyond Int.max, where a checked conversion would end the host.
+    var byteCount: UInt64 { UInt64(UInt(bitPattern: iov_len)) }
+}
+
 /// Cuts a call into pieces, in file order: at the borders of its vector's elements, and every
 /// `chunkBytes` within an element. Elements of length zero give no piece.
 struct PieceCursor {
@@ -47,7 +53,7 @@ struct PieceCursor {
     /// The next piece; nil at the end of the call.
     mutating func next() -> Piece? {
         while element < iovCount && position < end {
-            let length = UInt64(iov[element].iov_len)
+            let length = iov[element].byteCount
             if within >= length {
                 element += 1
                 within = 0

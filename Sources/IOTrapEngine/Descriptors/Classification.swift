@@ -13,7 +13,11 @@ enum Classification {
         var facts = iotrap_file_facts()
         let result = iotrap_file_facts(fd, &facts)
         if result < 0 { return nil }
-        let slot = Slot(kind: kind(of: facts), appends: facts.status_flags & OpenFlags.append != 0)
+        var kind = kind(of: facts)
+        if kind != .notRegular && iotrap_file_is_pseudo(fd, facts.device) != 0 {
+            kind = .notRegular
+        }
+        let slot = Slot(kind: kind, appends: facts.status_flags & OpenFlags.append != 0)
         DescriptorTable.store(fd, slot)
         return slot
     }

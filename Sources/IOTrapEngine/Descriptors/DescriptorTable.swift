@@ -78,7 +78,8 @@ enum DescriptorTable {
 /// See iotrap_engine.h.
 @c @implementation
 public func iotrap_descriptor_opened(_ fd: Int32, _ flags: UInt32) {
-    guard process.pointee.isActive, fd >= 0 else { return }
+    // Restricted: a new leaf would take a system call that the program's filter may not list.
+    guard process.pointee.isActive, process.pointee.isRestricted == 0, fd >= 0 else { return }
     // A direct file is checked at its first use: only there is it known to be a regular file.
     let kind: DescriptorKind
     if flags & OpenFlags.path != 0 {

@@ -68,10 +68,9 @@ private func fillQuickAnswers() {
 /// Makes an inactive thread ready to count and to be served; false when it must stay bare.
 @inline(never)
 func enter(_ thread: UnsafeMutablePointer<iotrap_thread>) -> Bool {
-    guard process.pointee.isActive, thread.pointee.state != IOTRAP_STATE_BARE else { return false }
-    if process.pointee.isRestricted != 0 && thread.pointee.state == IOTRAP_STATE_UNATTACHED {
-        return false
-    }
+    guard process.pointee.isActive, process.pointee.isRestricted == 0,
+        thread.pointee.state != IOTRAP_STATE_BARE
+    else { return false }
     var mask: UInt64 = 0
     iotrap_signals_block(&mask)
     defer { iotrap_signals_restore(&mask) }
@@ -123,13 +122,15 @@ private func becomeChild(_ thread: UnsafeMutablePointer<iotrap_thread>) {
     thread.pointee.ring = nil
     thread.pointee.ring_error = 0
     state.pointee.generation &+= 1
-    if state.pointee.generation >= IOTRAP_STATE_BARE { state.pointee.generation = 1 }
+    if state.pointee.generation >= IOTRAP_STATE_NOBODY { state.pointee.generation = 1 }
     state.pointee.guardPage?.pointee = state.pointee.generation
 }
 
 /// See iotrap_engine.h.
 @c @implementation
 public func iotrap_thread_ended(_ thread: UnsafeMutablePointer<iotrap_thread>) {
+    // Under a filter of the program's own any call of ours might be the one that kills.
+    guard process.pointee.isRestricted == 0 else { return }
     let isAttached = thread.pointee.state == iotrap_guard_word()
     var mask: UInt64 = 0
     iotrap_signals_block(&mask)
@@ -148,16 +149,22 @@ public func iotrap_thread_ended(_ thread: UnsafeMutablePointer<iotrap_thread>) {
 /// See iotrap_engine.h.
 @c @implementation
 public func iotrap_finish() {
-    guard process.pointee.isActive, process.pointee.guardPage?.pointee != 0 else { return }
+    guard process.pointee.isActive, process.pointee.isRestricted == 0,
+        process.pointee.guardPage?.pointee != 0
+    else { return }
     Segment.finish()
 }
 
 /// See iotrap_engine.h.
 @c @implementation
 public func iotrap_follows_exec() -> Int32 {
-    process.pointee.isActive && process.pointee.configuration.followsExec ? 1 : 0
+    process.pointee.isActive && process.pointee.isRestricted == 0
+        && process.pointee.configuration.followsExec ? 1 : 0
 }
 
 /// See iotrap_engine.h.
 @c @implementation
-public func iotrap_restrict() { process.pointee.isRestricted = 1 }
+public func iotrap_restrict() {
+    process.pointee.isRestricted = 1
+    iotrap_guard_close()
+}
