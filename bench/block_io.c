@@ -24,9 +24,8 @@ static void *work(void *argument)
 	pthread_barrier_wait(&workers_start);
 	do {
 		off_t offset = (off_t)(next_random(&state) % job.blocks * job.bytes);
-		ssize_t done = job.writes ?
-				       pwrite(job.descriptor, buffer, job.bytes, offset) :
-				       pread(job.descriptor, buffer, job.bytes, offset);
+		ssize_t done = job.writes ? pwrite(job.descriptor, buffer, job.bytes, offset)
+					  : pread(job.descriptor, buffer, job.bytes, offset);
 
 		check(done == (ssize_t)job.bytes, job.writes ? "pwrite" : "pread");
 	} while (worker_goes_on(worker));

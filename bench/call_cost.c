@@ -55,13 +55,10 @@ static const struct {
 	long (*call)(void);
 	long expected;
 } calls[] = {
-	{ "pread-zero", pread_zero, 1 },
-	{ "pread-cached", pread_cached, 1 },
-	{ "read-zero", read_zero, 1 },
-	{ "write-null", write_null, 1 },
-	{ "fcntl-bad", fcntl_bad, -1 },
-	{ "close-bad", close_bad, -1 },
-	{ "open-bad", open_bad, -1 },
+	{"pread-zero", pread_zero, 1}, {"pread-cached", pread_cached, 1},
+	{"read-zero", read_zero, 1},   {"write-null", write_null, 1},
+	{"fcntl-bad", fcntl_bad, -1},  {"close-bad", close_bad, -1},
+	{"open-bad", open_bad, -1},
 };
 
 static double best_ns(long (*call)(void), long expected, unsigned int milliseconds)

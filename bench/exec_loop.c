@@ -26,7 +26,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (unsigned int i = 0; i < count; i++) {
-		char *const arguments[] = { argv[1], NULL };
+		char *const arguments[] = {argv[1], NULL};
 		uint64_t start = now_ns();
 		int status = -1;
 		pid_t child = vfork();

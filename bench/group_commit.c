@@ -46,7 +46,8 @@ int main(int argc, char **argv)
 	int descriptor;
 
 	if (argc != 7) {
-		fputs("usage: group_commit FILE fdatasync|fsync shared|own THREADS WARM_MS RUN_MS\n",
+		fputs("usage: group_commit FILE fdatasync|fsync shared|own THREADS WARM_MS "
+		      "RUN_MS\n",
 		      stderr);
 		return 2;
 	}

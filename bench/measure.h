@@ -72,7 +72,7 @@ static inline uint64_t workers_sum(struct worker *workers, unsigned int count)
 
 static inline void wait_ms(unsigned int milliseconds)
 {
-	struct timespec left = { milliseconds / 1000, milliseconds % 1000 * 1000000L };
+	struct timespec left = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
 
 	while (nanosleep(&left, &left) < 0 && errno == EINTR)
 		;
@@ -82,7 +82,7 @@ static inline void wait_ms(unsigned int milliseconds)
 static inline uint64_t next_edge_ns(struct worker *workers, unsigned int count, uint64_t *done)
 {
 	uint64_t before = workers_sum(workers, count);
-	struct timespec moment = { 0, 50000 };
+	struct timespec moment = {0, 50000};
 
 	for (int tries = 0; tries < 20000; tries++) {
 		nanosleep(&moment, NULL);

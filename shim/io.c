@@ -4,18 +4,19 @@
  */
 #include "real.h"
 
-#define ONE_ELEMENT(buffer, count) \
-	.iov = &(struct iovec){(void *)(buffer), (count)}, .iov_count = 1
+#define ONE_ELEMENT(buffer, count) .iov = &(struct iovec){(void *)(buffer), (count)}, .iov_count = 1
 
 static COLD ssize_t routed_pread(int fd, void *buffer, size_t count, off_t offset)
 {
-	ROUTED(ssize_t, IOTRAP_OP_PREAD, fd, count, pthread_testcancel(), REAL(pread)(fd, buffer, count, offset),
-	       ONE_ELEMENT(buffer, count), .offset = offset);
+	ROUTED(ssize_t, IOTRAP_OP_PREAD, fd, count, pthread_testcancel(),
+	       REAL(pread)(fd, buffer, count, offset), ONE_ELEMENT(buffer, count),
+	       .offset = offset);
 }
 
 EXPORT ssize_t pread(int fd, void *buffer, size_t count, off_t offset)
 {
-	QUICK(ssize_t, pread, IOTRAP_OP_PREAD, iotrap_descriptor_slot(fd), (fd, buffer, count, offset));
+	QUICK(ssize_t, pread, IOTRAP_OP_PREAD, iotrap_descriptor_slot(fd),
+	      (fd, buffer, count, offset));
 	return routed_pread(fd, buffer, count, offset);
 }
 ALIAS_OF(pread64, pread);
@@ -23,13 +24,15 @@ ALIAS_OF(__pread64, pread);
 
 static COLD ssize_t routed_pwrite(int fd, const void *buffer, size_t count, off_t offset)
 {
-	ROUTED(ssize_t, IOTRAP_OP_PWRITE, fd, count, pthread_testcancel(), REAL(pwrite)(fd, buffer, count, offset),
-	       ONE_ELEMENT(buffer, count), .offset = offset);
+	ROUTED(ssize_t, IOTRAP_OP_PWRITE, fd, count, pthread_testcancel(),
+	       REAL(pwrite)(fd, buffer, count, offset), ONE_ELEMENT(buffer, count),
+	       .offset = offset);
 }
 
 EXPORT ssize_t pwrite(int fd, const void *buffer, size_t count, off_t offset)
 {
-	QUICK(ssize_t, pwrite, IOTRAP_OP_PWRITE, iotrap_descriptor_slot(fd), (fd, buffer, count, offset));
+	QUICK(ssize_t, pwrite, IOTRAP_OP_PWRITE, iotrap_descriptor_slot(fd),
+	      (fd, buffer, count, offset));
 	return routed_pwrite(fd, buffer, count, offset);
 }
 ALIAS_OF(pwrite64, pwrite);
@@ -46,55 +49,63 @@ ALIAS_OF(__pread64_chk, __pread_chk);
 
 static COLD ssize_t routed_preadv(int fd, const struct iovec *iov, int count, off_t offset)
 {
-	ROUTED(ssize_t, IOTRAP_OP_PREADV, fd, 0, pthread_testcancel(), REAL(preadv)(fd, iov, count, offset),
-	       .iov = iov, .iov_count = count, .offset = offset);
+	ROUTED(ssize_t, IOTRAP_OP_PREADV, fd, 0, pthread_testcancel(),
+	       REAL(preadv)(fd, iov, count, offset), .iov = iov, .iov_count = count,
+	       .offset = offset);
 }
 
 EXPORT ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
 {
-	QUICK(ssize_t, preadv, IOTRAP_OP_PREADV, iotrap_descriptor_slot(fd), (fd, iov, count, offset));
+	QUICK(ssize_t, preadv, IOTRAP_OP_PREADV, iotrap_descriptor_slot(fd),
+	      (fd, iov, count, offset));
 	return routed_preadv(fd, iov, count, offset);
 }
 ALIAS_OF(preadv64, preadv);
 
 static COLD ssize_t routed_pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 {
-	ROUTED(ssize_t, IOTRAP_OP_PWRITEV, fd, 0, pthread_testcancel(), REAL(pwritev)(fd, iov, count, offset),
-	       .iov = iov, .iov_count = count, .offset = offset);
+	ROUTED(ssize_t, IOTRAP_OP_PWRITEV, fd, 0, pthread_testcancel(),
+	       REAL(pwritev)(fd, iov, count, offset), .iov = iov, .iov_count = count,
+	       .offset = offset);
 }
 
 EXPORT ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 {
-	QUICK(ssize_t, pwritev, IOTRAP_OP_PWRITEV, iotrap_descriptor_slot(fd), (fd, iov, count, offset));
+	QUICK(ssize_t, pwritev, IOTRAP_OP_PWRITEV, iotrap_descriptor_slot(fd),
+	      (fd, iov, count, offset));
 	return routed_pwritev(fd, iov, count, offset);
 }
 ALIAS_OF(pwritev64, pwritev);
 
 /* Offset -1 means the file position, which the engine leaves to the kernel. */
-static COLD ssize_t routed_preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+static COLD ssize_t routed_preadv2(int fd, const struct iovec *iov, int count, off_t offset,
+				   int flags)
 {
-	ROUTED(ssize_t, IOTRAP_OP_PREADV, fd, 0, pthread_testcancel(), REAL(preadv2)(fd, iov, count, offset, flags),
-	       .iov = iov, .iov_count = count, .offset = offset,
-	       .flags = (uint32_t)flags);
+	ROUTED(ssize_t, IOTRAP_OP_PREADV, fd, 0, pthread_testcancel(),
+	       REAL(preadv2)(fd, iov, count, offset, flags), .iov = iov, .iov_count = count,
+	       .offset = offset, .flags = (uint32_t)flags);
 }
 
 EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-	QUICK(ssize_t, preadv2, IOTRAP_OP_PREADV, iotrap_descriptor_slot(fd), (fd, iov, count, offset, flags));
+	QUICK(ssize_t, preadv2, IOTRAP_OP_PREADV, iotrap_descriptor_slot(fd),
+	      (fd, iov, count, offset, flags));
 	return routed_preadv2(fd, iov, count, offset, flags);
 }
 ALIAS_OF(preadv64v2, preadv2);
 
-static COLD ssize_t routed_pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+static COLD ssize_t routed_pwritev2(int fd, const struct iovec *iov, int count, off_t offset,
+				    int flags)
 {
-	ROUTED(ssize_t, IOTRAP_OP_PWRITEV, fd, 0, pthread_testcancel(), REAL(pwritev2)(fd, iov, count, offset, flags),
-	       .iov = iov, .iov_count = count, .offset = offset,
-	       .flags = (uint32_t)flags);
+	ROUTED(ssize_t, IOTRAP_OP_PWRITEV, fd, 0, pthread_testcancel(),
+	       REAL(pwritev2)(fd, iov, count, offset, flags), .iov = iov, .iov_count = count,
+	       .offset = offset, .flags = (uint32_t)flags);
 }
 
 EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-	QUICK(ssize_t, pwritev2, IOTRAP_OP_PWRITEV, iotrap_descriptor_slot(fd), (fd, iov, count, offset, flags));
+	QUICK(ssize_t, pwritev2, IOTRAP_OP_PWRITEV, iotrap_descriptor_slot(fd),
+	      (fd, iov, count, offset, flags));
 	return routed_pwritev2(fd, iov, count, offset, flags);
 }
 ALIAS_OF(pwritev64v2, pwritev2);

@@ -12,20 +12,20 @@ extern char **environ;
  * copy on this stack that carries the library on. The copy must live in the frame
  * that makes the call, so this cannot be a function.
  */
-#define CARRYING(given, vector, with)                                                 \
-	do {                                                                          \
-		char *const *given_ = (given);                                        \
-		size_t room_ = iotrap_environment_room(given_);                       \
-		char *const *vector = given_;                                         \
-										      \
-		if (room_) {                                                          \
-			char **copy_ = alloca(room_ * sizeof(char *));                \
-			char *entry_ = alloca(iotrap_environment_bytes(given_));      \
-										      \
-			iotrap_environment_fill(given_, copy_, entry_);               \
-			vector = copy_;                                               \
-		}                                                                     \
-		with;                                                                 \
+#define CARRYING(given, vector, with)                                                              \
+	do {                                                                                       \
+		char *const *given_ = (given);                                                     \
+		size_t room_ = iotrap_environment_room(given_);                                    \
+		char *const *vector = given_;                                                      \
+                                                                                                   \
+		if (room_) {                                                                       \
+			char **copy_ = alloca(room_ * sizeof(char *));                             \
+			char *entry_ = alloca(iotrap_environment_bytes(given_));                   \
+                                                                                                   \
+			iotrap_environment_fill(given_, copy_, entry_);                            \
+			vector = copy_;                                                            \
+		}                                                                                  \
+		with;                                                                              \
 	} while (0)
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
@@ -65,19 +65,19 @@ EXPORT int execvp(const char *file, char *const argv[])
 }
 
 /* Collects the arguments of an execl call, `first` included, in a vector on this stack. */
-#define COLLECT(vector, first)                                              \
-	size_t count_ = 1;                                                  \
-	va_list arguments_;                                                 \
-	char **vector;                                                      \
-									    \
-	va_start(arguments_, first);                                        \
-	while (va_arg(arguments_, char *))                                  \
-		count_++;                                                   \
-	va_end(arguments_);                                                 \
-	vector = alloca((count_ + 1) * sizeof(char *));                     \
-	va_start(arguments_, first);                                        \
-	vector[0] = (char *)first;                                          \
-	for (size_t i_ = 1; i_ <= count_; i_++)                             \
+#define COLLECT(vector, first)                                                                     \
+	size_t count_ = 1;                                                                         \
+	va_list arguments_;                                                                        \
+	char **vector;                                                                             \
+                                                                                                   \
+	va_start(arguments_, first);                                                               \
+	while (va_arg(arguments_, char *))                                                         \
+		count_++;                                                                          \
+	va_end(arguments_);                                                                        \
+	vector = alloca((count_ + 1) * sizeof(char *));                                            \
+	va_start(arguments_, first);                                                               \
+	vector[0] = (char *)first;                                                                 \
+	for (size_t i_ = 1; i_ <= count_; i_++)                                                    \
 		vector[i_] = va_arg(arguments_, char *);
 
 EXPORT int execl(const char *path, const char *arg, ...)
@@ -112,8 +112,7 @@ EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_acti
 }
 
 EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
-			const posix_spawnattr_t *attributes, char *const argv[],
-			char *const envp[])
+			const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
 	CARRYING(envp, environment,
 		 return REAL(posix_spawnp)(pid, file, actions, attributes, argv, environment));

@@ -56,7 +56,7 @@ static inline void *iotrap_real_get(enum iotrap_real_index index)
 #define FOUND(name) ((__typeof__(&(name)))iotrap_real[IOTRAP_REAL_##name])
 
 /* Gives the alias names of hooks.def to a hook. */
-#define ALIAS_OF(other, name) \
+#define ALIAS_OF(other, name)                                                                      \
 	extern __typeof__(name) other __attribute__((alias(#name), visibility("default")))
 
 /* A result of the engine as the program expects it. errno changes on failure only. */
@@ -81,28 +81,27 @@ static inline void iotrap_report(struct iotrap_thread *self, struct iotrap_call 
  * engine's own waits are not, so a pending request is acted on before anything was
  * done.
  */
-#define ROUTED(type, op, fd, size, cancel, real, ...)                           \
-	do {                                                                    \
-		struct iotrap_thread *self_ = iotrap_self();                    \
-		uint32_t route_ = iotrap_route(self_, op, fd, size);            \
-		type result_;                                                   \
-										\
-		if (route_ == IOTRAP_ROUTE_PASS) {                              \
-			result_ = (real);                                       \
-			iotrap_passed(self_, op, result_);                      \
-			return result_;                                         \
-		}                                                               \
-		if (route_ == IOTRAP_ROUTE_BARE)                                \
-			return (real);                                          \
-		struct iotrap_call call_ = {                                    \
-			.operation = op, .descriptor = fd, __VA_ARGS__};        \
-		cancel;                                                         \
-		int64_t served_ = iotrap_serve(self_, &call_);                  \
-		if (served_ != IOTRAP_DECLINED)                                 \
-			return (type)iotrap_answer(served_);                    \
-		result_ = (real);                                               \
-		iotrap_report(self_, &call_, result_);                          \
-		return result_;                                                 \
+#define ROUTED(type, op, fd, size, cancel, real, ...)                                              \
+	do {                                                                                       \
+		struct iotrap_thread *self_ = iotrap_self();                                       \
+		uint32_t route_ = iotrap_route(self_, op, fd, size);                               \
+		type result_;                                                                      \
+                                                                                                   \
+		if (route_ == IOTRAP_ROUTE_PASS) {                                                 \
+			result_ = (real);                                                          \
+			iotrap_passed(self_, op, result_);                                         \
+			return result_;                                                            \
+		}                                                                                  \
+		if (route_ == IOTRAP_ROUTE_BARE)                                                   \
+			return (real);                                                             \
+		struct iotrap_call call_ = {.operation = op, .descriptor = fd, __VA_ARGS__};       \
+		cancel;                                                                            \
+		int64_t served_ = iotrap_serve(self_, &call_);                                     \
+		if (served_ != IOTRAP_DECLINED)                                                    \
+			return (type)iotrap_answer(served_);                                       \
+		result_ = (real);                                                                  \
+		iotrap_report(self_, &call_, result_);                                             \
+		return result_;                                                                    \
 	} while (0)
 
 /*
@@ -111,16 +110,16 @@ static inline void iotrap_report(struct iotrap_thread *self, struct iotrap_call 
  * the descriptor's where its kind matters, else 0. What passes quickly comes after
  * the constructor, which has found the real functions.
  */
-#define QUICK(type, name, op, slot, arguments)                                  \
-	do {                                                                    \
-		struct iotrap_thread *self_ = iotrap_self();                    \
-										\
-		if (likely(iotrap_pass_quickly(self_, op, slot))) {             \
-			type result_ = FOUND(name) arguments;                   \
-										\
-			iotrap_passed(self_, op, result_);                      \
-			return result_;                                         \
-		}                                                               \
+#define QUICK(type, name, op, slot, arguments)                                                     \
+	do {                                                                                       \
+		struct iotrap_thread *self_ = iotrap_self();                                       \
+                                                                                                   \
+		if (likely(iotrap_pass_quickly(self_, op, slot))) {                                \
+			type result_ = FOUND(name) arguments;                                      \
+                                                                                                   \
+			iotrap_passed(self_, op, result_);                                         \
+			return result_;                                                            \
+		}                                                                                  \
 	} while (0)
 
 #define COLD __attribute__((noinline, cold))

@@ -3,26 +3,25 @@
 
 EXPORT int fsync(int fd)
 {
-	ROUTED(int, IOTRAP_OP_FSYNC, fd, 0, pthread_testcancel(), REAL(fsync)(fd),
-		  .iov_count = 0);
+	ROUTED(int, IOTRAP_OP_FSYNC, fd, 0, pthread_testcancel(), REAL(fsync)(fd), .iov_count = 0);
 }
 
 EXPORT int fdatasync(int fd)
 {
 	ROUTED(int, IOTRAP_OP_FDATASYNC, fd, 0, pthread_testcancel(), REAL(fdatasync)(fd),
-		  .iov_count = 0);
+	       .iov_count = 0);
 }
 
 /* Counts a call and returns its result; failure is what `failed` says of it. */
-#define COUNT_ONLY(type, op, fd, real, failed)                    \
-	do {                                                      \
-		struct iotrap_counted counted_;                   \
-		type result_;                                     \
-								  \
-		iotrap_count_begin(&counted_, op, fd);            \
-		result_ = (real);                                 \
-		iotrap_count_end(&counted_, result_ failed);      \
-		return result_;                                   \
+#define COUNT_ONLY(type, op, fd, real, failed)                                                     \
+	do {                                                                                       \
+		struct iotrap_counted counted_;                                                    \
+		type result_;                                                                      \
+                                                                                                   \
+		iotrap_count_begin(&counted_, op, fd);                                             \
+		result_ = (real);                                                                  \
+		iotrap_count_end(&counted_, result_ failed);                                       \
+		return result_;                                                                    \
 	} while (0)
 
 EXPORT int sync_file_range(int fd, off_t offset, off_t bytes, unsigned int flags)

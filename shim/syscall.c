@@ -10,10 +10,9 @@
 
 #define RAW() REAL(syscall)(number, a, b, c, d, e, f)
 #define VECTOR(address) .iov = (const struct iovec *)(address)
-#define ELEMENT(address, count) \
+#define ELEMENT(address, count)                                                                    \
 	.iov = &(struct iovec){(void *)(address), (size_t)(count)}, .iov_count = 1
-#define DATA(op, size, ...) \
-	ROUTED(long, op, (int)a, (uint64_t)(size), (void)0, RAW(), __VA_ARGS__)
+#define DATA(op, size, ...) ROUTED(long, op, (int)a, (uint64_t)(size), (void)0, RAW(), __VA_ARGS__)
 
 static long data_call(long number, long a, long b, long c, long d, long e, long f)
 {

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -10,7 +11,7 @@
 
 #include "iotrap_kernel.h"
 
-#define SYS6(n, a, b, c, d, e, f) \
+#define SYS6(n, a, b, c, d, e, f)                                                                  \
 	iotrap_syscall(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 #define SYS4(n, a, b, c, d) SYS6(n, a, b, c, d, 0, 0)
 #define SYS3(n, a, b, c) SYS6(n, a, b, c, 0, 0, 0)
@@ -40,21 +41,25 @@ static int may_grow_to(int64_t bytes)
 int iotrap_private_file(int directory, const char *name, int64_t bytes)
 {
 	const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-	long fd;
+	char fresh[32];
+	long fd, result;
 
 	if (!may_grow_to(bytes))
 		return -EFBIG;
-	fd = SYS4(SYS_openat, directory, name, flags, 0600);
-
-	if (fd == -EEXIST) {
-		/* The name is this process's number: what has it belongs to a dead one. */
-		iotrap_remove_file(directory, name);
-		fd = SYS4(SYS_openat, directory, name, flags, 0600);
-	}
-	if (fd >= 0 && SYS3(SYS_ftruncate, fd, bytes, 0) < 0) {
+	/* What has the name belongs to a dead process, or to the program that this one was
+	 * before exec. It is replaced in one step: readers find the one or the other. */
+	snprintf(fresh, sizeof(fresh), "%s.new", name);
+	iotrap_remove_file(directory, fresh);
+	fd = SYS4(SYS_openat, directory, fresh, flags, 0600);
+	if (fd < 0)
+		return (int)fd;
+	result = SYS3(SYS_ftruncate, fd, bytes, 0);
+	if (result == 0)
+		result = SYS4(SYS_renameat, directory, fresh, directory, name);
+	if (result < 0) {
 		iotrap_close_raw((int)fd);
-		iotrap_remove_file(directory, name);
-		return -ENOSPC;
+		iotrap_remove_file(directory, fresh);
+		return (int)result;
 	}
 	return (int)fd;
 }

@@ -38,7 +38,7 @@ long iotrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 	return result;
 }
 
-#define SYS6(n, a, b, c, d, e, f) \
+#define SYS6(n, a, b, c, d, e, f)                                                                  \
 	iotrap_syscall(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 #define SYS4(n, a, b, c, d) SYS6(n, a, b, c, d, 0, 0)
 #define SYS3(n, a, b, c) SYS6(n, a, b, c, 0, 0, 0)
@@ -89,9 +89,9 @@ int iotrap_file_is_pseudo(int fd, uint64_t device)
 {
 	/* TRACEFS, BPF, CONFIGFS and EFIVARFS stand in newer headers only. */
 	static const uint32_t kinds[] = {
-		PROC_SUPER_MAGIC, SYSFS_MAGIC,	    DEBUGFS_MAGIC,    CGROUP_SUPER_MAGIC,
+		PROC_SUPER_MAGIC, SYSFS_MAGIC,         DEBUGFS_MAGIC,  CGROUP_SUPER_MAGIC,
 		SECURITYFS_MAGIC, CGROUP2_SUPER_MAGIC, PSTOREFS_MAGIC, 0x74726163,
-		0xcafe4a11,	  0x62656570,	    0xde5e81e4,
+		0xcafe4a11,       0x62656570,          0xde5e81e4,
 	};
 	struct statfs status;
 
@@ -158,8 +158,8 @@ int iotrap_thread_id(void)
 
 void *iotrap_pages(size_t bytes, int dont_fork)
 {
-	long address = SYS6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long address = SYS6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
 
 	if (address < 0 && address > -4096)
 		return NULL;

@@ -55,8 +55,8 @@ static long ring_register(const struct iotrap_ring *ring, unsigned int opcode, v
 			      count, 0, 0);
 }
 
-static void attach_queues(struct io_uring *uring, const struct io_uring_params *params, char *queues,
-			  void *entries)
+static void attach_queues(struct io_uring *uring, const struct io_uring_params *params,
+			  char *queues, void *entries)
 {
 	struct io_uring_sq *sq = &uring->sq;
 	struct io_uring_cq *cq = &uring->cq;
@@ -234,7 +234,7 @@ int iotrap_ring_reap(struct iotrap_ring *ring, uint64_t *user_data, int32_t *res
 	struct io_uring_cqe *cqe;
 	unsigned int head, seen = 0;
 
-	io_uring_for_each_cqe(&ring->uring, head, cqe) {
+	io_uring_for_each_cqe (&ring->uring, head, cqe) {
 		*user_data = cqe->user_data;
 		*result = cqe->res;
 		seen = 1;

@@ -45,11 +45,11 @@ static struct settings {
 	int no_async_direct;
 	int parallel_direct;
 	char *backing;
-} settings = { .max_request_bytes = 1 << 20, .concurrency = 64 };
+} settings = {.max_request_bytes = 1 << 20, .concurrency = 64};
 
-#define OPTION(template, field, value) \
-	{                                  \
-		template, offsetof(struct settings, field), value \
+#define OPTION(template, field, value)                                                             \
+	{                                                                                          \
+		template, offsetof(struct settings, field), value                                  \
 	}
 static const struct fuse_opt option_table[] = {
 	OPTION("--read-delay-us=%u", read_delay_us, 0),
@@ -79,8 +79,8 @@ static struct node *nodes[NODE_BUCKETS];
 
 static void delay(unsigned int microseconds)
 {
-	struct timespec left = { .tv_sec = microseconds / 1000000,
-				 .tv_nsec = microseconds % 1000000 * 1000L };
+	struct timespec left = {.tv_sec = microseconds / 1000000,
+				.tv_nsec = microseconds % 1000000 * 1000L};
 
 	while (microseconds && nanosleep(&left, &left) < 0 && errno == EINTR)
 		;

@@ -15,8 +15,8 @@ void give_to_caller(const char *path)
 {
 	const struct fuse_context *context = fuse_get_context();
 
-	if (geteuid() == 0 && fchownat(root_descriptor, relative(path), context->uid,
-				       context->gid, AT_SYMLINK_NOFOLLOW) < 0)
+	if (geteuid() == 0 && fchownat(root_descriptor, relative(path), context->uid, context->gid,
+				       AT_SYMLINK_NOFOLLOW) < 0)
 		perror("slowfs: chown of a new file");
 }
 
@@ -55,8 +55,8 @@ static int slow_readdir(const char *path, void *buffer, fuse_fill_dir_t fill, of
 	if (!directory)
 		return -errno;
 	while ((entry = readdir(directory)) != NULL) {
-		struct stat status = { .st_ino = entry->d_ino,
-				       .st_mode = (mode_t)DTTOIF(entry->d_type) };
+		struct stat status = {.st_ino = entry->d_ino,
+				      .st_mode = (mode_t)DTTOIF(entry->d_type)};
 
 		if (fill(buffer, entry->d_name, &status, 0, 0))
 			break;
@@ -126,8 +126,8 @@ static int slow_rmdir(const char *path)
 
 static int slow_rename(const char *from, const char *to, unsigned int flags)
 {
-	return result(renameat2(root_descriptor, relative(from), root_descriptor, relative(to),
-				flags));
+	return result(
+		renameat2(root_descriptor, relative(from), root_descriptor, relative(to), flags));
 }
 
 static int slow_link(const char *from, const char *to)
@@ -144,8 +144,7 @@ static int slow_chmod(const char *path, mode_t mode, struct fuse_file_info *info
 static int slow_chown(const char *path, uid_t user, gid_t group, struct fuse_file_info *info)
 {
 	(void)info;
-	return result(fchownat(root_descriptor, relative(path), user, group,
-			       AT_SYMLINK_NOFOLLOW));
+	return result(fchownat(root_descriptor, relative(path), user, group, AT_SYMLINK_NOFOLLOW));
 }
 
 static int slow_utimens(const char *path, const struct timespec times[2],

@@ -35,16 +35,16 @@ enum iotrap_operation {
 	IOTRAP_OP_PWRITE,
 	IOTRAP_OP_READV,
 	IOTRAP_OP_WRITEV,
-	IOTRAP_OP_PREADV, /* preadv, preadv2 */
+	IOTRAP_OP_PREADV,  /* preadv, preadv2 */
 	IOTRAP_OP_PWRITEV, /* pwritev, pwritev2 */
 	IOTRAP_OP_FSYNC,
 	IOTRAP_OP_FDATASYNC,
 	IOTRAP_OP_SYNC_FILE_RANGE,
-	IOTRAP_OP_SYNC, /* sync, syncfs */
+	IOTRAP_OP_SYNC,     /* sync, syncfs */
 	IOTRAP_OP_TRUNCATE, /* ftruncate */
 	IOTRAP_OP_ALLOCATE, /* fallocate, posix_fallocate */
-	IOTRAP_OP_OPEN, /* open, openat, openat2, creat, fopen */
-	IOTRAP_OP_CLOSE, /* close, fclose */
+	IOTRAP_OP_OPEN,     /* open, openat, openat2, creat, fopen */
+	IOTRAP_OP_CLOSE,    /* close, fclose */
 	IOTRAP_OP_COUNT
 };
 
@@ -59,21 +59,21 @@ enum iotrap_technique {
 /* Why a call went straight to the kernel. Names: see iotrap_reason_names. */
 enum iotrap_reason {
 	IOTRAP_REASON_NO_TECHNIQUE = 0, /* nothing here applies to this kind of call */
-	IOTRAP_REASON_POLICY, /* mode observe, or the technique is switched off */
-	IOTRAP_REASON_BUFFERED, /* page-cache I/O: a ring would only add cost */
-	IOTRAP_REASON_FILE_POSITION, /* read/write: moves the shared file offset */
-	IOTRAP_REASON_NOT_REGULAR, /* pipe, socket, terminal, device, directory, O_PATH */
-	IOTRAP_REASON_APPEND, /* O_APPEND: pieces could land in another order */
-	IOTRAP_REASON_SINGLE_REQUEST, /* one request: nothing to put in flight beside it */
-	IOTRAP_REASON_COMPARED, /* the live comparison says plain is at least as fast */
-	IOTRAP_REASON_ALONE, /* a sync with no other sync of that file beside it */
-	IOTRAP_REASON_FLAGS, /* RWF_* flags given */
-	IOTRAP_REASON_UNALIGNED, /* offset, length or address unfit for O_DIRECT pieces */
+	IOTRAP_REASON_POLICY,           /* mode observe, or the technique is switched off */
+	IOTRAP_REASON_BUFFERED,         /* page-cache I/O: a ring would only add cost */
+	IOTRAP_REASON_FILE_POSITION,    /* read/write: moves the shared file offset */
+	IOTRAP_REASON_NOT_REGULAR,      /* pipe, socket, terminal, device, directory, O_PATH */
+	IOTRAP_REASON_APPEND,           /* O_APPEND: pieces could land in another order */
+	IOTRAP_REASON_SINGLE_REQUEST,   /* one request: nothing to put in flight beside it */
+	IOTRAP_REASON_COMPARED,         /* the live comparison says plain is at least as fast */
+	IOTRAP_REASON_ALONE,            /* a sync with no other sync of that file beside it */
+	IOTRAP_REASON_FLAGS,            /* RWF_* flags given */
+	IOTRAP_REASON_UNALIGNED,        /* offset, length or address unfit for O_DIRECT pieces */
 	IOTRAP_REASON_SIZE_LIMIT, /* zero, over 2 GiB, over IOV_MAX or RLIMIT_FSIZE, bad address */
-	IOTRAP_REASON_EXTENDS_FILE, /* a write beyond the end of the file */
+	IOTRAP_REASON_EXTENDS_FILE,         /* a write beyond the end of the file */
 	IOTRAP_REASON_IO_URING_UNAVAILABLE, /* io_uring_disabled, seccomp, kernel, memlock */
-	IOTRAP_REASON_BAD_DESCRIPTOR, /* closed or negative */
-	IOTRAP_REASON_TABLE_FULL, /* descriptor or file table limit reached */
+	IOTRAP_REASON_BAD_DESCRIPTOR,       /* closed or negative */
+	IOTRAP_REASON_TABLE_FULL,           /* descriptor or file table limit reached */
 	IOTRAP_REASON_RETRIED, /* the ring's answer was dropped and the kernel asked again */
 	IOTRAP_REASON_COUNT
 };
@@ -107,10 +107,10 @@ struct iotrap_stats_technique {
 	uint64_t calls; /* program calls served */
 	uint64_t bytes;
 	uint64_t requests; /* ring entries, or syncs asked for */
-	uint64_t batches; /* submissions, or real syncs done */
-	uint64_t trials; /* calls served as part of a live comparison */
-	uint64_t engaged; /* times a comparison switched the technique on */
-	uint64_t dropped; /* times it switched it off again */
+	uint64_t batches;  /* submissions, or real syncs done */
+	uint64_t trials;   /* calls served as part of a live comparison */
+	uint64_t engaged;  /* times a comparison switched the technique on */
+	uint64_t dropped;  /* times it switched it off again */
 	uint64_t errors;
 };
 
@@ -125,10 +125,10 @@ struct iotrap_stats_block {
 };
 
 /* Block size in the file: the structure rounded up to whole pages. */
-#define IOTRAP_STATS_BLOCK_BYTES \
+#define IOTRAP_STATS_BLOCK_BYTES                                                                   \
 	((uint32_t)((sizeof(struct iotrap_stats_block) + 4095u) & ~(size_t)4095u))
 
-#define IOTRAP_STATS_FLAG_KEEP 1u /* asked to stay after exit */
+#define IOTRAP_STATS_FLAG_KEEP 1u  /* asked to stay after exit */
 #define IOTRAP_STATS_FLAG_ENDED 2u /* the process said goodbye */
 
 /* header.ring: what became of io_uring in this process */
@@ -156,10 +156,10 @@ struct iotrap_stats_header {
 	uint32_t reserved;
 	uint64_t started_realtime_ns;
 	uint64_t started_ns;
-	uint64_t ended_ns; /* 0 while running */
-	uint64_t threads_uncounted; /* threads that found no block */
+	uint64_t ended_ns;             /* 0 while running */
+	uint64_t threads_uncounted;    /* threads that found no block */
 	uint8_t technique_settings[8]; /* enum iotrap_setting by technique */
-	char program[256]; /* /proc/self/exe, NUL-terminated, cut at the front */
+	char program[256];             /* /proc/self/exe, NUL-terminated, cut at the front */
 };
 
 enum iotrap_mode {
@@ -169,10 +169,6 @@ enum iotrap_mode {
 	IOTRAP_MODE_FORCE = 3
 };
 
-enum iotrap_setting {
-	IOTRAP_SETTING_OFF = 0,
-	IOTRAP_SETTING_ON = 1,
-	IOTRAP_SETTING_AUTO = 2
-};
+enum iotrap_setting { IOTRAP_SETTING_OFF = 0, IOTRAP_SETTING_ON = 1, IOTRAP_SETTING_AUTO = 2 };
 
 #endif

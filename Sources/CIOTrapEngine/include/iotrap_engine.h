@@ -16,7 +16,7 @@
 
 /* thread.state: either the value of the guard word (active) or one of these. */
 #define IOTRAP_STATE_UNATTACHED 0xffffffffu /* no call seen yet */
-#define IOTRAP_STATE_NOBODY 0xfffffff0u /* a guard value: never a thread's */
+#define IOTRAP_STATE_NOBODY 0xfffffff0u     /* a guard value: never a thread's */
 #define IOTRAP_STATE_BARE 0xfffffffeu /* straight to the kernel: inside the engine, or ending */
 
 struct iotrap_ring;
@@ -32,12 +32,12 @@ struct iotrap_thread {
 	int32_t thread_id; /* of the task that attached: a clone may run on its variables */
 	struct iotrap_stats_block *_Nullable block;
 	struct iotrap_ring *_Nullable ring;
-	int32_t ring_error; /* why there is no ring; 0: not tried */
-	uint32_t histograms; /* bit by operation, then technique: memory is behind it */
+	int32_t ring_error;   /* why there is no ring; 0: not tried */
+	uint32_t histograms;  /* bit by operation, then technique: memory is behind it */
 	uint32_t vfork_depth; /* vfork children running on this thread's stack */
 	uint32_t vfork_state; /* state to return to when they are gone */
 	uint16_t countdown[IOTRAP_OP_COUNT]; /* calls until one is timed again */
-	uint16_t interval[IOTRAP_OP_COUNT]; /* calls a timed one stands for */
+	uint16_t interval[IOTRAP_OP_COUNT];  /* calls a timed one stands for */
 };
 
 extern __thread struct iotrap_thread iotrap_thread_state __attribute__((tls_model("initial-exec")));
@@ -76,7 +76,7 @@ iotrap_block_technique(struct iotrap_stats_block *block, uint32_t technique)
 /* The part of a block before its histograms, in bytes. */
 static inline uint32_t iotrap_block_counters_bytes(void)
 {
-	return (uint32_t)__builtin_offsetof(struct iotrap_stats_block, operation_latency);
+	return (uint32_t) __builtin_offsetof(struct iotrap_stats_block, operation_latency);
 }
 
 static inline uint64_t *iotrap_block_reason(struct iotrap_stats_block *block, uint32_t reason)
@@ -126,16 +126,16 @@ static inline void *iotrap_process_memory(void)
  */
 struct iotrap_group_slot {
 	int64_t result;
-	int32_t leader; /* the leader's descriptor */
+	int32_t leader;   /* the leader's descriptor */
 	uint32_t waiters; /* callers that wait, or have still to read the outcome */
-	uint32_t word; /* what its waiters sleep on */
+	uint32_t word;    /* what its waiters sleep on */
 	uint32_t reserved;
 };
 
 struct iotrap_group {
 	uint64_t started; /* number of the sync last led */
 	uint32_t lock;
-	uint8_t is_led; /* a sync is being gathered for, or running */
+	uint8_t is_led;       /* a sync is being gathered for, or running */
 	uint8_t is_gathering; /* it has not begun: callers may still join it */
 	uint16_t reserved;
 	uint32_t served; /* callers of the last sync, and of the one before */
@@ -241,8 +241,8 @@ struct iotrap_call {
 	int64_t offset;
 	/* the engine's own notes between iotrap_serve and iotrap_completed */
 	uint64_t started_ns; /* 0: not timed */
-	uint32_t weight; /* calls this one stands for in the histogram */
-	uint32_t file; /* file record + 1, 0: none */
+	uint32_t weight;     /* calls this one stands for in the histogram */
+	uint32_t file;       /* file record + 1, 0: none */
 	uint32_t file_generation;
 	uint32_t comparison;
 	uint32_t epoch;
@@ -276,8 +276,7 @@ void iotrap_completed(struct iotrap_thread *self, struct iotrap_call *call, int6
  * known beforehand. 0: ask iotrap_route(). `operation` is a constant where this is
  * used, so the counters are at fixed offsets.
  */
-static inline int iotrap_pass_quickly(struct iotrap_thread *self, uint32_t operation,
-				      uint64_t slot)
+static inline int iotrap_pass_quickly(struct iotrap_thread *self, uint32_t operation, uint64_t slot)
 {
 	struct iotrap_stats_block *block = self->block;
 	uint32_t kind = (uint32_t)slot & (IOTRAP_DESCRIPTOR_KINDS - 1);

@@ -27,7 +27,7 @@ struct iotrap_file_facts {
 	uint64_t device;
 	uint64_t inode;
 	int64_t size;
-	uint32_t mode; /* st_mode */
+	uint32_t mode;         /* st_mode */
 	uint32_t status_flags; /* F_GETFL */
 };
 
@@ -149,7 +149,7 @@ struct iotrap_ring;
 
 /* Bits of what io_uring_setup granted, for reports. */
 #define IOTRAP_RING_FEATURE_DEFER_TASKRUN 1u /* Linux 6.1 */
-#define IOTRAP_RING_FEATURE_HIDDEN 2u /* no descriptor at all, Linux 6.5 */
+#define IOTRAP_RING_FEATURE_HIDDEN 2u        /* no descriptor at all, Linux 6.5 */
 
 /*
  * Creates a ring for the calling thread. hidden asks for a ring without a file
