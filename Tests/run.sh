@@ -41,8 +41,8 @@ for suite in "${order[@]}"; do
 		# What a failed test printed stands near its mark: show it all.
 		tail -n 300 "$log"
 	fi
-	good=$(grep -cE '^✔ Test [^r].* passed' "$log")
-	bad=$(grep -cE '^✘ Test [^r].* failed' "$log")
+	good=$(grep -cE '^✔ Test [^r].* passed after' "$log")
+	bad=$(grep -cE '^✘ Test [^r].* failed after' "$log")
 	if [ $status != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
 	if [ "$good" = 0 ] && [ "$bad" = 0 ]; then
 		echo "run.sh: suite $suite ran no test" >&2

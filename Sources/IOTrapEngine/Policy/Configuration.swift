@@ -114,8 +114,8 @@ public struct ConfigurationError: Error, Equatable, Sendable {
         case .unknownMode: "valid modes: off, observe, auto, force"
         case .unknownKey:
             """
-            valid settings: ring, split, group-sync, split-chunk, split-depth, sync-scope, backend, \
-            io-uring, ring-descriptor, follow, fault
+            valid settings: ring, split, group-sync, split-chunk, split-depth, sync-scope, \
+            backend, io-uring, ring-descriptor, follow, fault
             """
         case .missingValue: "write it as key=value"
         case .badSwitch: "valid values: on, off, auto"

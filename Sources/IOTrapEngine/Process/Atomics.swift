@@ -2,8 +2,8 @@ import Synchronization
 
 // Words that live in memory laid out by C, or that fork must be able to copy, are reached as
 // pointers to plain integers; these give them atomic access. An Atomic has the size and layout of
-// its value, and zeroed memory is a valid Atomic. The pointer is an immutable one: atomic operations
-// borrow, and access through a mutable pointer would count as exclusive.
+// its value, and zeroed memory is a valid Atomic. The pointer is an immutable one: atomic
+// operations borrow, and access through a mutable pointer would count as exclusive.
 
 extension UnsafeMutablePointer where Pointee == UInt32 {
     /// The word as an atomic.
