@@ -159,6 +159,18 @@ func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
         #expect(silent.load(ordering: .relaxed) == 0)
     }
 
+    @Test func aLoneCallerNeverWaitsForOthers() {
+        // Long syncs: with anybody expected, each call would gather for an eighth of its time.
+        let file = SlowFile(pauseMicroseconds: 4000)
+        let group = Group()
+        for _ in 0..<20 {
+            var member = Member(file: file, descriptor: 3)
+            _ = GroupSync.sync(group.address, &member)
+            #expect(group.address.pointee.expected == 1)
+            #expect(group.address.pointee.gathered == 1)
+        }
+    }
+
     @Test func aloneItIsOneRealSyncACall() {
         let file = SlowFile(pauseMicroseconds: 0)
         let group = Group()

@@ -138,8 +138,8 @@ struct iotrap_group {
 	uint8_t is_led;       /* a sync is being gathered for, or running */
 	uint8_t is_gathering; /* it has not begun: callers may still join it */
 	uint16_t reserved;
-	uint32_t served; /* callers of the last sync, and of the one before */
-	uint32_t served_before;
+	uint32_t expected; /* callers inside when the last sync ended */
+	uint32_t gathered; /* callers of the sync in hand */
 	uint64_t sync_ns; /* smoothed time of a sync */
 	struct iotrap_group_slot slots[IOTRAP_GROUP_SLOTS];
 };

@@ -21,8 +21,9 @@ protocol Syncing {
 ///
 /// Where a sync is slow, a leader first gathers: those that the last sync released write again and
 /// come back within a fraction of its time, and one sync for all of them beats two for half of
-/// them each. It waits for as many as came lately, an eighth of a sync's time at most, and only
-/// where syncs take a millisecond or more: a shorter wait could not be timed.
+/// them each. It waits for as many as were inside when the last sync ended, an eighth of a sync's
+/// time at most, and only where syncs take a millisecond or more: a shorter wait could not be
+/// timed.
 ///
 /// The outcome of a real sync reaches everybody it served. Linux reports a write-back error once
 /// per open file description (errseq_t, Linux 4.13), so the leader's success says nothing about
@@ -111,6 +112,9 @@ enum GroupSync {
             slot.pointee.leader = caller.descriptor
             word(slot).atomic.pointee.store(Word.done, ordering: .releasing)
         }
+        let isNextStale = next.pointee.waiters > 0 && state(next) == Word.done
+        group.pointee.expected =
+            group.pointee.gathered + (isNextStale ? 0 : next.pointee.waiters)
         let hasNext = next.pointee.waiters > 0 && state(next) == Word.pending
         if hasNext {
             _ = begin(group)
@@ -135,14 +139,12 @@ enum GroupSync {
             FutexLock.acquire(lock)
             let isStale = slot.pointee.waiters > 0 && state(slot) == Word.done
             let callers = 1 + (isStale ? 0 : slot.pointee.waiters)
-            let expected = min(group.pointee.served + group.pointee.served_before, 1024)
             let limit = group.pointee.sync_ns / 8
             let step = max(limit / 8, 50_000)
             let isWorthIt = group.pointee.sync_ns >= 1_000_000
-            if callers >= expected || !isWorthIt || waited >= limit {
+            if callers >= group.pointee.expected || !isWorthIt || waited >= limit {
                 group.pointee.is_gathering = 0
-                group.pointee.served_before = group.pointee.served
-                group.pointee.served = callers
+                group.pointee.gathered = callers
                 FutexLock.release(lock)
                 return
             }
