@@ -85,7 +85,7 @@ public enum Reason: Int, CaseIterable, Sendable {
         case .append: "O_APPEND"
         case .singleRequest: "nothing to put in flight beside it"
         case .compared: "plain was measured to be as fast"
-        case .alone: "no other sync of that file beside it"
+        case .alone: "no other thread syncs that file"
         case .flags: "RWF_ flags given"
         case .unaligned: "unfit for O_DIRECT pieces"
         case .sizeLimit: "empty, or over a size limit"

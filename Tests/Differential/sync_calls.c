@@ -22,7 +22,7 @@ static void syncs(const char *name, int fd)
 
 static void truncations(const char *name, int fd)
 {
-	static const off64_t sizes[] = {PAGE + 10, 0, 64 * KIB, -1, INT64_MIN, INT64_MAX};
+	static const off64_t sizes[] = {INT64_MAX, PAGE + 10, 0, 64 * KIB, -1, INT64_MIN};
 
 	for (size_t index = 0; index < sizeof(sizes) / sizeof(sizes[0]); index++) {
 		CALL_AS(ftruncate(fd, sizes[index]), "%s ftruncate %lld", name,

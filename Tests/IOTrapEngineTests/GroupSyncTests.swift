@@ -99,7 +99,7 @@ func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
             for _ in 0..<60 {
                 let mine = file.written.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
                 var member = Member(file: file, descriptor: Int32(index))
-                let outcome = GroupSync.sync(group.address, &member)
+                let outcome = GroupSync.sync(group.address, &member, population: 1)
                 calls.wrappingAdd(1, ordering: .relaxed)
                 if outcome.result != 0
                     || file.durable.load(ordering: .sequentiallyConsistent) < mine
@@ -125,7 +125,7 @@ func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
             for _ in 0..<60 {
                 let mine = file.written.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
                 var member = Member(file: file, descriptor: Int32(index))
-                let outcome = GroupSync.sync(group.address, &member)
+                let outcome = GroupSync.sync(group.address, &member, population: 1)
                 if outcome.result != 0 { failures.wrappingAdd(1, ordering: .relaxed) }
                 if outcome.result == 0
                     && file.durable.load(ordering: .sequentiallyConsistent) < mine
@@ -146,7 +146,7 @@ func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
         onThreads(8) { index in
             for _ in 0..<20 {
                 var member = Member(file: file, descriptor: Int32(index), ownError: Int64(-EIO))
-                let outcome = GroupSync.sync(group.address, &member)
+                let outcome = GroupSync.sync(group.address, &member, population: 1)
                 if outcome.led { continue }
                 followers.wrappingAdd(1, ordering: .relaxed)
                 // The leader had another descriptor: this one's pending error must come out.
@@ -165,10 +165,23 @@ func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
         let group = Group()
         for _ in 0..<20 {
             var member = Member(file: file, descriptor: 3)
-            _ = GroupSync.sync(group.address, &member)
+            _ = GroupSync.sync(group.address, &member, population: 1)
             #expect(group.address.pointee.expected == 1)
             #expect(group.address.pointee.gathered == 1)
         }
+    }
+
+    @Test func recentThreadsAreCountedAndForgotten() {
+        let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: MemoryLayout<RecentThreads>.stride, alignment: 8)
+        defer { memory.deallocate() }
+        memset(memory, 0, MemoryLayout<RecentThreads>.stride)
+        let recent = memory.assumingMemoryBound(to: RecentThreads.self)
+        for _ in 0..<100 { #expect(RecentThreads.note(recent, threadID: 7) == 1) }
+        for thread in 100..<116 { _ = RecentThreads.note(recent, threadID: Int32(thread)) }
+        #expect(RecentThreads.note(recent, threadID: 7) == 17)
+        for _ in 0..<64 { _ = RecentThreads.note(recent, threadID: 7) }
+        #expect(RecentThreads.note(recent, threadID: 7) == 1)
     }
 
     @Test func aloneItIsOneRealSyncACall() {
@@ -176,7 +189,7 @@ func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
         let group = Group()
         for _ in 0..<100 {
             var member = Member(file: file, descriptor: 3)
-            let outcome = GroupSync.sync(group.address, &member)
+            let outcome = GroupSync.sync(group.address, &member, population: 1)
             #expect(outcome.result == 0 && outcome.led)
         }
         #expect(file.syncs.load(ordering: .relaxed) == 100)

@@ -246,7 +246,7 @@ struct iotrap_call {
 	uint32_t file_generation;
 	uint32_t comparison;
 	uint32_t epoch;
-	uint32_t arm;
+	uint32_t population; /* threads that sync the file lately */
 	uint64_t bytes; /* asked for */
 };
 

@@ -11,6 +11,7 @@ public func iotrap_serve(
     call.pointee.started_ns = 0
     call.pointee.comparison = 0
     call.pointee.file = 0
+    call.pointee.population = 0
     switch call.pointee.operation {
     case IOTRAP_OP_PREAD.rawValue, IOTRAP_OP_PWRITE.rawValue, IOTRAP_OP_PREADV.rawValue,
         IOTRAP_OP_PWRITEV.rawValue:

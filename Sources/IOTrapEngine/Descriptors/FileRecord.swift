@@ -16,6 +16,8 @@ struct FileRecord {
     var isFUSE: Bool
     /// Syncs of this file now in flight, by `fsync` and `fdatasync`.
     var syncsInFlight: InlineArray<2, UInt32>
+    /// Which threads synced the file lately.
+    var syncThreads: RecentThreads
     /// Data calls of a comparison now in flight.
     var callsInFlight: UInt32
     var comparisonLock: FutexLock
@@ -45,7 +47,38 @@ struct FileRecord {
     }
 }
 
+/// Roughly how many threads do something lately: a bit for each, by thread number, over the last 32
+/// to 64 times. Kept without a lock: a lost bit comes again.
+struct RecentThreads {
+    private var bits: UInt64
+    private var bitsBefore: UInt64
+    private var times: UInt32
+
+    /// Notes one more time, by the given thread.
+    ///
+    /// - Returns: the number of threads, 1 when it has been this one alone.
+    static func note(
+        _ recent: UnsafeMutablePointer<RecentThreads>, threadID: Int32
+    ) -> UInt32 {
+        let bits = address(of: &recent.pointee.bits).atomic
+        let before = address(of: &recent.pointee.bitsBefore).atomic
+        let times = address(of: &recent.pointee.times).atomic
+        let mine: UInt64 = 1 << UInt64(UInt32(bitPattern: threadID) % 64)
+        let all = bits.pointee.load(ordering: .relaxed) | mine
+        let count = times.pointee.load(ordering: .relaxed) &+ 1
+        times.pointee.store(count, ordering: .relaxed)
+        if count % 32 == 0 {
+            before.pointee.store(all, ordering: .relaxed)
+            bits.pointee.store(0, ordering: .relaxed)
+        } else {
+            bits.pointee.store(all, ordering: .relaxed)
+        }
+        return UInt32((all | before.pointee.load(ordering: .relaxed)).nonzeroBitCount)
+    }
+}
+
 extension UnsafeMutablePointer where Pointee == FileRecord {
+    var syncThreads: UnsafeMutablePointer<RecentThreads> { address(of: &pointee.syncThreads) }
     var pinsWord: UnsafeMutablePointer<UInt32> { address(of: &pointee.pins) }
     var callsInFlightWord: UnsafeMutablePointer<UInt32> { address(of: &pointee.callsInFlight) }
 

@@ -20,7 +20,6 @@ enum Experiment {
         call.pointee.comparison = comparison + 1
         call.pointee.epoch = state.pointee.epoch
         let usesTechnique = state.pointee.usesTechnique
-        call.pointee.arm = usesTechnique ? 1 : 0
         inFlightWord(record, comparison).atomic.pointee.wrappingAdd(1, ordering: .relaxed)
         call.pointee.started_ns = iotrap_clock()
         return usesTechnique
@@ -42,7 +41,7 @@ enum Experiment {
         guard index > 0, result >= 0 else { return }
         take(
             thread, record, index - 1, epoch: call.pointee.epoch, result: result,
-            nanoseconds: nanoseconds, inFlight: inFlight)
+            nanoseconds: nanoseconds, inFlight: max(inFlight, call.pointee.population))
     }
 
     /// True when the call is served to find out whether its technique pays.

@@ -21,9 +21,10 @@ protocol Syncing {
 ///
 /// Where a sync is slow, a leader first gathers: those that the last sync released write again and
 /// come back within a fraction of its time, and one sync for all of them beats two for half of
-/// them each. It waits for as many as were inside when the last sync ended, an eighth of a sync's
-/// time at most, and only where syncs take a millisecond or more: a shorter wait could not be
-/// timed.
+/// them each. Some file systems also keep writers out while a sync runs: they get in only while the
+/// leader waits. It waits for as many as were inside when the last sync ended, or as sync the file
+/// lately, for an eighth of a sync's time at most, and only where syncs take a millisecond or more:
+/// a shorter wait could not be timed.
 ///
 /// The outcome of a real sync reaches everybody it served. Linux reports a write-back error once
 /// per open file description (errseq_t, Linux 4.13), so the leader's success says nothing about
@@ -59,15 +60,17 @@ enum GroupSync {
 
     /// Syncs through the group at `group`. Blocks until a sync that started after this call began
     /// has ended. Signals are blocked by the caller.
+    ///
+    /// - Parameter population: how many threads sync this file lately, this one included.
     static func sync<S: Syncing>(
-        _ group: Group, _ caller: inout S
+        _ group: Group, _ caller: inout S, population: UInt32
     ) -> Outcome {
         let lock = lockWord(group)
         FutexLock.acquire(lock)
         if group.pointee.is_led == 0 {
             let number = begin(group)
             FutexLock.release(lock)
-            return lead(group, number, &caller)
+            return lead(group, number, &caller, population)
         }
         let number =
             group.pointee.is_gathering != 0 ? group.pointee.started : group.pointee.started &+ 1
@@ -83,7 +86,7 @@ enum GroupSync {
         }
         slot.pointee.waiters += 1
         FutexLock.release(lock)
-        return wait(group, slot, number, &caller)
+        return wait(group, slot, number, &caller, population)
     }
 
     /// Takes the next sync in hand; the lock is held.
@@ -95,11 +98,11 @@ enum GroupSync {
     }
 
     private static func lead<S: Syncing>(
-        _ group: Group, _ number: UInt64, _ caller: inout S
+        _ group: Group, _ number: UInt64, _ caller: inout S, _ population: UInt32
     ) -> Outcome {
         let lock = lockWord(group)
         let slot = iotrap_group_slot(group, number)
-        gather(group, slot)
+        gather(group, slot, population)
         let began = iotrap_clock()
         let result = caller.sync()
         let took = iotrap_clock() &- began
@@ -131,7 +134,7 @@ enum GroupSync {
 
     /// Waits for callers to join, then closes the sync to them.
     private static func gather(
-        _ group: Group, _ slot: Slot
+        _ group: Group, _ slot: Slot, _ population: UInt32
     ) {
         let lock = lockWord(group)
         var waited: UInt64 = 0
@@ -142,7 +145,7 @@ enum GroupSync {
             let limit = group.pointee.sync_ns / 8
             let step = max(limit / 8, 50_000)
             let isWorthIt = group.pointee.sync_ns >= 1_000_000
-            if callers >= group.pointee.expected || !isWorthIt || waited >= limit {
+            if callers >= max(group.pointee.expected, population) || !isWorthIt || waited >= limit {
                 group.pointee.is_gathering = 0
                 group.pointee.gathered = callers
                 FutexLock.release(lock)
@@ -155,8 +158,7 @@ enum GroupSync {
     }
 
     private static func wait<S: Syncing>(
-        _ group: Group, _ slot: Slot,
-        _ number: UInt64, _ caller: inout S
+        _ group: Group, _ slot: Slot, _ number: UInt64, _ caller: inout S, _ population: UInt32
     ) -> Outcome {
         while true {
             // acquiring: pairs with the releasing stores in `lead`
@@ -171,7 +173,7 @@ enum GroupSync {
                 FutexLock.acquire(lock)
                 slot.pointee.waiters -= 1
                 FutexLock.release(lock)
-                return lead(group, number, &caller)
+                return lead(group, number, &caller, population)
             }
             iotrap_futex_wait(word(slot), state)
         }

@@ -44,15 +44,16 @@ enum SyncCalls {
         return plain(thread, call, record, slot.file, index)
     }
 
-    /// Makes the plain call, as a sample if other syncs of the file are in flight beside it.
+    /// Makes the plain call, as a sample if other threads sync the file as well. They need not be
+    /// in their syncs at this moment: a sync may keep their writes from getting there.
     private static func plain(
         _ thread: UnsafeMutablePointer<iotrap_thread>, _ call: UnsafeMutablePointer<iotrap_call>,
         _ record: UnsafeMutablePointer<FileRecord>, _ file: UInt32, _ index: UInt32
     ) -> Int64 {
-        let others = record.syncsInFlightWord(dataOnly: isDataOnly(call)).atomic.pointee.load(
-            ordering: .relaxed)
+        call.pointee.population = RecentThreads.note(
+            record.syncThreads, threadID: thread.pointee.thread_id)
         _ = Experiment.begin(call, record, file, index)
-        if others == 0 {
+        if call.pointee.population <= 1 {
             // Nothing to share with: not a sample, but in flight for those who come.
             call.pointee.epoch = record.comparison(index).pointee.epoch &- 1
             return decline(thread, call, IOTRAP_REASON_ALONE)
@@ -91,6 +92,8 @@ enum SyncCalls {
             }
             _ = Experiment.begin(call, record, file, index)
         }
+        call.pointee.population = RecentThreads.note(
+            record.syncThreads, threadID: thread.pointee.thread_id)
         return syncInGroup(thread, call, record)
     }
 
@@ -119,7 +122,8 @@ enum SyncCalls {
         if call.pointee.started_ns == 0 { call.pointee.started_ns = iotrap_clock() }
         var caller = Caller(
             thread: thread, descriptor: call.pointee.descriptor, dataOnly: isDataOnly(call))
-        let outcome = GroupSync.sync(record.group(dataOnly: isDataOnly(call)), &caller)
+        let outcome = GroupSync.sync(
+            record.group(dataOnly: isDataOnly(call)), &caller, population: call.pointee.population)
         Recording.batches(
             thread, IOTRAP_TECHNIQUE_GROUP_SYNC, requests: 1, batches: outcome.led ? 1 : 0)
         finish(thread, call, IOTRAP_TECHNIQUE_GROUP_SYNC, outcome.result)
