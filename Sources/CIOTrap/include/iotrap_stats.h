@@ -66,7 +66,7 @@ enum iotrap_reason {
 	IOTRAP_REASON_APPEND,           /* O_APPEND: pieces could land in another order */
 	IOTRAP_REASON_SINGLE_REQUEST,   /* one request: nothing to put in flight beside it */
 	IOTRAP_REASON_COMPARED,         /* the live comparison says plain is at least as fast */
-	IOTRAP_REASON_ALONE,            /* a sync with no other thread syncs that file */
+	IOTRAP_REASON_ALONE,            /* a sync of a file that no other thread syncs */
 	IOTRAP_REASON_FLAGS,            /* RWF_* flags given */
 	IOTRAP_REASON_UNALIGNED,        /* offset, length or address unfit for O_DIRECT pieces */
 	IOTRAP_REASON_SIZE_LIMIT, /* zero, over 2 GiB, over IOV_MAX or RLIMIT_FSIZE, bad address */
@@ -169,6 +169,10 @@ enum iotrap_mode {
 	IOTRAP_MODE_FORCE = 3
 };
 
-enum iotrap_setting { IOTRAP_SETTING_OFF = 0, IOTRAP_SETTING_ON = 1, IOTRAP_SETTING_AUTO = 2 };
+enum iotrap_setting {
+	IOTRAP_SETTING_OFF = 0,
+	IOTRAP_SETTING_ON = 1,
+	IOTRAP_SETTING_AUTO = 2,
+};
 
 #endif
