@@ -36,7 +36,7 @@ enum XFSBed {
             cd "$1"
             shift
             truncate -s 400M image
-            mkfs.xfs -q -m uuid=2c1ac6a2-6d6c-4b57-a9b8-3c5e8d1f0a11 image
+            mkfs.xfs -q image
             mkdir bed
             mount -o loop image bed
             mkdir bed/scratch
