@@ -85,7 +85,7 @@ static long open_call(long number, long a, long b, long c, long d, long e, long 
 }
 
 /* Numbers whose hooks behave the same whichever way they are reached. */
-static long descriptor_call(long number, long a, long b, long c)
+static long descriptor_call(long number, long a, long b, long c, long d, long e)
 {
 	switch (number) {
 	case SYS_close:
@@ -104,8 +104,9 @@ static long descriptor_call(long number, long a, long b, long c)
 		return fcntl((int)a, (int)b, (void *)c);
 	case SYS_execve:
 		return execve((const char *)a, (char *const *)b, (char *const *)c);
-	default:
-		return -1;
+	default: /* SYS_execveat */
+		return execveat((int)a, (const char *)b, (char *const *)c, (char *const *)d,
+				(int)e);
 	}
 }
 
@@ -153,7 +154,8 @@ long iotrap_syscall_hook(long number, long a, long b, long c, long d, long e, lo
 	case SYS_dup3:
 	case SYS_fcntl:
 	case SYS_execve:
-		return descriptor_call(number, a, b, c);
+	case SYS_execveat:
+		return descriptor_call(number, a, b, c, d, e);
 	case SYS_exit_group:
 		if (!iotrap_is_bare())
 			iotrap_finish();

@@ -1,5 +1,6 @@
 import CIOTrap
 import CIOTrapEngine
+import Synchronization
 
 // Start, threads, fork and end of the process.
 
@@ -74,7 +75,7 @@ func enter(_ thread: UnsafeMutablePointer<iotrap_thread>) -> Bool {
     var mask: UInt64 = 0
     iotrap_signals_block(&mask)
     defer { iotrap_signals_restore(&mask) }
-    if process.pointee.guardPage?.pointee == 0 { becomeChild(thread) }
+    if let page = process.pointee.guardPage { noticeFork(page) }
     if thread.pointee.state != iotrap_guard_word() { attach(thread) }
     return true
 }
@@ -101,9 +102,23 @@ private func attach(_ thread: UnsafeMutablePointer<iotrap_thread>) {
     thread.pointee.state = process.pointee.generation
 }
 
-/// The first call in a forked child. It has one thread, no rings (they stay with the parent's
+/// Finds out whether this is a forked child that has not noticed yet. Its first calls may come
+/// from several threads at once, made before any call: one of them does the work.
+private func noticeFork(_ page: UnsafeMutablePointer<UInt32>) {
+    let word = page.atomic
+    while true {
+        let (claimed, seen) = word.pointee.compareExchange(
+            expected: 0, desired: IOTRAP_STATE_NOBODY, ordering: .acquiring)
+        if claimed { return becomeChild() }
+        // acquiring: pairs with the store that ends `becomeChild`
+        if seen != IOTRAP_STATE_NOBODY { return }
+        iotrap_pause_ns(10_000)
+    }
+}
+
+/// The first call in a forked child. It has at first one thread, no rings (they stay with the parent's
 /// tasks), no segment, and file records whose locks may be held by threads that are not here.
-private func becomeChild(_ thread: UnsafeMutablePointer<iotrap_thread>) {
+private func becomeChild() {
     let state = process
     state.pointee.lock = FutexLock()
     Segment.forget()
@@ -117,13 +132,10 @@ private func becomeChild(_ thread: UnsafeMutablePointer<iotrap_thread>) {
             iotrap_close_raw(fd)
         }
     }
-    thread.pointee.state = IOTRAP_STATE_UNATTACHED
-    thread.pointee.block = nil
-    thread.pointee.ring = nil
-    thread.pointee.ring_error = 0
     state.pointee.generation &+= 1
     if state.pointee.generation >= IOTRAP_STATE_NOBODY { state.pointee.generation = 1 }
-    state.pointee.guardPage?.pointee = state.pointee.generation
+    // releasing: who sees the new generation sees all of the above
+    state.pointee.guardPage?.atomic.pointee.store(state.pointee.generation, ordering: .releasing)
 }
 
 /// See iotrap_engine.h.
