@@ -19,7 +19,7 @@ static inline int not_open(void)
 	return -1;
 }
 
-EXPORT int close(int fd)
+static COLD int routed_close(int fd)
 {
 	struct iotrap_counted counted;
 	int result;
@@ -32,6 +32,14 @@ EXPORT int close(int fd)
 	result = REAL(close)(fd);
 	iotrap_count_end(&counted, result < 0);
 	return result;
+}
+
+EXPORT int close(int fd)
+{
+	/* Nothing known of it: nothing to forget, and not the engine's. */
+	if (likely(iotrap_descriptor_slot(fd) == 0))
+		QUICK(int, close, IOTRAP_OP_CLOSE, 0, (fd));
+	return routed_close(fd);
 }
 ALIAS_OF(__close, close);
 
