@@ -85,13 +85,14 @@ DIFF_SRC := $(wildcard Tests/Differential/*.c)
 DIFF_FORTIFIED := $(foreach source,$(DIFF_SRC),$(if $(findstring fortify,$(shell head -n 1 $(source))),$(source)))
 DIFF_BIN := $(DIFF_SRC:Tests/Differential/%.c=$(BUILD)/tests/differential/%) \
 	$(DIFF_FORTIFIED:Tests/Differential/%.c=$(BUILD)/tests/differential/%-fortify)
+DIFF_HEADERS := $(wildcard Tests/Differential/*.h) $(wildcard $(patsubst %_largefile.c,%.c,$(filter %_largefile.c,$(DIFF_SRC))))
 DIFF_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 tests-c: $(DIFF_BIN)
 $(BUILD)/tests/differential:
 	mkdir -p $@
-$(BUILD)/tests/differential/%-fortify: Tests/Differential/%.c Tests/Differential/observe.h | $(BUILD)/tests/differential
+$(BUILD)/tests/differential/%-fortify: Tests/Differential/%.c $(DIFF_HEADERS) | $(BUILD)/tests/differential
 	@cc $(DIFF_CFLAGS) -O2 -D_FORTIFY_SOURCE=2 $< -o $@
-$(BUILD)/tests/differential/%: Tests/Differential/%.c Tests/Differential/observe.h | $(BUILD)/tests/differential
+$(BUILD)/tests/differential/%: Tests/Differential/%.c $(DIFF_HEADERS) | $(BUILD)/tests/differential
 	@cc $(DIFF_CFLAGS) -O1 $(if $(findstring largefile,$*),-D_FILE_OFFSET_BITS=64) $< -o $@
 
 deps:
