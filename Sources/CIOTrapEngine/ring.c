@@ -120,7 +120,7 @@ static int move_up(int fd)
 	long low, moved = -EMFILE;
 
 	iotrap_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0);
-	low = limit.rlim_cur > 32768 ? 32768 : (long)limit.rlim_cur - 96;
+	low = limit.rlim_cur > 32768 ? 32768 : (long)limit.rlim_cur - 16;
 	for (; low > fd && moved < 0; low /= 2)
 		moved = iotrap_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, low, 0, 0, 0);
 	iotrap_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
