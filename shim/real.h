@@ -112,12 +112,13 @@ static inline void iotrap_report(struct iotrap_thread *self, struct iotrap_call 
  */
 #define QUICK(type, name, op, slot, arguments)                                                     \
 	do {                                                                                       \
-		struct iotrap_thread *self_ = iotrap_self();                                       \
+		struct iotrap_stats_operation *counts_ = iotrap_pass_quickly(iotrap_self(), op,    \
+									     slot);                \
                                                                                                    \
-		if (likely(iotrap_pass_quickly(self_, op, slot))) {                                \
+		if (likely(counts_ != NULL)) {                                                     \
 			type result_ = FOUND(name) arguments;                                      \
                                                                                                    \
-			iotrap_passed(self_, op, result_);                                         \
+			iotrap_passed_quickly(counts_, result_);                                   \
 			return result_;                                                            \
 		}                                                                                  \
 	} while (0)
@@ -136,7 +137,7 @@ static inline void iotrap_count_begin(struct iotrap_counted *counted, uint32_t o
 	counted->self = iotrap_self();
 	counted->call.operation = operation;
 	counted->route = IOTRAP_ROUTE_PASS;
-	if (likely(iotrap_pass_quickly(counted->self, operation, 0)))
+	if (likely(iotrap_pass_quickly(counted->self, operation, 0) != NULL))
 		return;
 	counted->route = iotrap_route(counted->self, operation, fd, 0);
 	if (unlikely(counted->route == IOTRAP_ROUTE_SERVE)) {

@@ -6,6 +6,7 @@
 #define IOTRAP_ENGINE_H
 
 #include <features.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -140,7 +141,7 @@ struct iotrap_group {
 	uint16_t reserved;
 	uint32_t expected; /* callers inside when the last sync ended */
 	uint32_t gathered; /* callers of the sync in hand */
-	uint64_t sync_ns; /* smoothed time of a sync */
+	uint64_t sync_ns;  /* smoothed time of a sync */
 	struct iotrap_group_slot slots[IOTRAP_GROUP_SLOTS];
 };
 
@@ -247,7 +248,7 @@ struct iotrap_call {
 	uint32_t comparison;
 	uint32_t epoch;
 	uint32_t population; /* threads that sync the file lately */
-	uint64_t bytes; /* asked for */
+	uint64_t bytes;      /* asked for */
 };
 
 enum iotrap_route {
@@ -273,10 +274,11 @@ void iotrap_completed(struct iotrap_thread *self, struct iotrap_call *call, int6
 
 /*
  * The usual case without leaving the hook: counts a call that passes for a reason
- * known beforehand. 0: ask iotrap_route(). `operation` is a constant where this is
+ * known beforehand. NULL: ask iotrap_route(). `operation` is a constant where this is
  * used, so the counters are at fixed offsets.
  */
-static inline int iotrap_pass_quickly(struct iotrap_thread *self, uint32_t operation, uint64_t slot)
+static inline struct iotrap_stats_operation *_Nullable iotrap_pass_quickly(
+	struct iotrap_thread *self, uint32_t operation, uint64_t slot)
 {
 	struct iotrap_stats_block *block = self->block;
 	uint32_t kind = (uint32_t)slot & (IOTRAP_DESCRIPTOR_KINDS - 1);
@@ -285,11 +287,20 @@ static inline int iotrap_pass_quickly(struct iotrap_thread *self, uint32_t opera
 	if (__builtin_expect(self->state != *iotrap_guard || !block || reason == IOTRAP_QUICK_ASK ||
 				     self->countdown[operation] <= 1,
 			     0))
-		return 0;
+		return NULL;
 	self->countdown[operation]--;
 	block->operations[operation].calls++;
 	block->reasons[reason]++;
-	return 1;
+	return &block->operations[operation];
+}
+
+/* The outcome of a call that passed quickly: bytes moved, or -1. */
+static inline void iotrap_passed_quickly(struct iotrap_stats_operation *counts, int64_t result)
+{
+	if (__builtin_expect(result >= 0, 1))
+		counts->bytes += (uint64_t)result;
+	else
+		counts->errors++;
 }
 
 /* Reports the outcome of a passed call: bytes moved, or -1. */
