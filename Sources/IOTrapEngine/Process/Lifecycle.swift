@@ -116,8 +116,9 @@ private func noticeFork(_ page: UnsafeMutablePointer<UInt32>) {
     }
 }
 
-/// The first call in a forked child. It has at first one thread, no rings (they stay with the parent's
-/// tasks), no segment, and file records whose locks may be held by threads that are not here.
+/// The first call in a forked child. It has at first one thread, no rings (they stay with the
+/// parent's tasks), no segment, and file records whose locks may be held by threads that are not
+/// here.
 private func becomeChild() {
     let state = process
     state.pointee.lock = FutexLock()
