@@ -8,14 +8,14 @@
 # root it says what to install and exits 1.
 set -euo pipefail
 
-group_build="liburing-dev libaio-dev make"
+group_build="liburing-dev libaio-dev make gcc libc6-dev binutils"
 group_storage="fio fuse3 libfuse3-dev pkg-config xfsprogs"
 group_postgresql="postgresql postgresql-contrib"
 group_sqlite="sqlite3"
 group_mariadb="mariadb-server mariadb-client"
 group_redis="redis-server redis-tools"
 group_rocksdb="rocksdb-tools librocksdb-dev"
-group_tools="python3 procps util-linux git tar gzip"
+group_tools="g++ python3 procps util-linux git tar gzip"
 
 groups_of() {
 	case $1 in
