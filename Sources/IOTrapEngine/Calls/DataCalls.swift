@@ -158,6 +158,7 @@ enum DataCalls {
             }
         }
         if shape.writes, let reason = writeRefusal(call, shape, technique, facts) {
+            Experiment.withdraw(call)
             return decline(thread, call, reason)
         }
         return run(thread, call, shape, technique)
@@ -208,10 +209,12 @@ enum DataCalls {
             depth: Int(configuration.splitDepth))
         if call.pointee.started_ns == 0 { call.pointee.started_ns = iotrap_clock() }
         guard let outcome = Backends.run(thread, &transfer, cursor) else {
+            Experiment.withdraw(call)
             return decline(thread, call, IOTRAP_REASON_IO_URING_UNAVAILABLE)
         }
         // The bytes that the plain call moves again are the same.
         if outcome.isUnserved || outcome.isMisfit {
+            Experiment.withdraw(call)
             return decline(thread, call, IOTRAP_REASON_RETRIED)
         }
         let nanoseconds = iotrap_clock() &- call.pointee.started_ns

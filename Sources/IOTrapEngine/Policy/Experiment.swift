@@ -25,6 +25,11 @@ enum Experiment {
         return usesTechnique
     }
 
+    /// The call goes the plain way whatever the arm: it is no sample of either, only in flight.
+    static func withdraw(_ call: UnsafeMutablePointer<iotrap_call>) {
+        call.pointee.comparison = 0
+    }
+
     /// Takes in the outcome of a call that `begin` noted.
     static func finish(
         _ thread: UnsafeMutablePointer<iotrap_thread>, _ call: UnsafeMutablePointer<iotrap_call>,
