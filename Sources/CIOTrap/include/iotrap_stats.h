@@ -1,5 +1,5 @@
 /*
- * Layout of the statistics segment, version 1.
+ * Layout of the statistics segment, version 2.
  *
  * One file per process, <directory>/<pid>, where <directory> is
  * /dev/shm/iotrap-<uid> (0700) or IOTRAP_STATS_DIR. It is a header followed by
@@ -23,7 +23,7 @@
 #include <sys/types.h>
 
 #define IOTRAP_STATS_MAGIC 0x3153504152544f49ULL /* "IOTRAPS1" in memory */
-#define IOTRAP_STATS_VERSION 1u
+#define IOTRAP_STATS_VERSION 2u
 #define IOTRAP_STATS_BLOCKS_MAX 4096u
 #define IOTRAP_STATS_HEADER_BYTES 4096u
 
@@ -45,6 +45,13 @@ enum iotrap_operation {
 	IOTRAP_OP_ALLOCATE, /* fallocate, posix_fallocate */
 	IOTRAP_OP_OPEN,     /* open, openat, openat2, creat, fopen */
 	IOTRAP_OP_CLOSE,    /* close, fclose */
+	IOTRAP_OP_IO_SUBMIT,
+	IOTRAP_OP_IO_GETEVENTS, /* io_getevents, io_pgetevents */
+	IOTRAP_OP_AIO_READ,
+	IOTRAP_OP_AIO_WRITE,
+	IOTRAP_OP_AIO_FSYNC,
+	IOTRAP_OP_AIO_SUSPEND,
+	IOTRAP_OP_LIO_LISTIO,
 	IOTRAP_OP_COUNT
 };
 
@@ -53,6 +60,9 @@ enum iotrap_technique {
 	IOTRAP_TECHNIQUE_RING = 0,
 	IOTRAP_TECHNIQUE_SPLIT,
 	IOTRAP_TECHNIQUE_GROUP_SYNC,
+	IOTRAP_TECHNIQUE_LIBAIO,    /* io_submit on a ring */
+	IOTRAP_TECHNIQUE_POSIX_AIO, /* aio_read and its kin on a ring */
+	IOTRAP_TECHNIQUE_OFFLOAD,   /* asynchronous requests run by kernel workers */
 	IOTRAP_TECHNIQUE_COUNT
 };
 
@@ -74,7 +84,12 @@ enum iotrap_reason {
 	IOTRAP_REASON_IO_URING_UNAVAILABLE, /* io_uring_disabled, seccomp, kernel, memlock */
 	IOTRAP_REASON_BAD_DESCRIPTOR,       /* closed or negative */
 	IOTRAP_REASON_TABLE_FULL,           /* descriptor or file table limit reached */
-	IOTRAP_REASON_RETRIED, /* the ring's answer was dropped and the kernel asked again */
+	IOTRAP_REASON_RETRIED,        /* the ring's answer was dropped and the kernel asked again */
+	IOTRAP_REASON_UNDECIDED,      /* a context whose threads' habits are not known yet */
+	IOTRAP_REASON_SHARED_CONTEXT, /* one thread submits, another reaps */
+	IOTRAP_REASON_EVENTFD, /* IOCB_FLAG_RESFD: such programs may read the kernel's ring */
+	IOTRAP_REASON_ORDERED, /* the kernel runs it inside io_submit, in order */
+	IOTRAP_REASON_OPCODE,  /* polls and syncs, which the kernel runs as well */
 	IOTRAP_REASON_COUNT
 };
 
@@ -114,14 +129,47 @@ struct iotrap_stats_technique {
 	uint64_t errors;
 };
 
+/* The interfaces by which programs ask for asynchronous I/O. */
+enum iotrap_async_interface { IOTRAP_ASYNC_LIBAIO = 0, IOTRAP_ASYNC_POSIX, IOTRAP_ASYNC_COUNT };
+
+/* Who ran an asynchronous request. */
+enum iotrap_async_route {
+	IOTRAP_ASYNC_ROUTE_KERNEL = 0, /* the kernel's libaio, or glibc's threads */
+	IOTRAP_ASYNC_ROUTE_RING,       /* the submitting thread's own ring */
+	IOTRAP_ASYNC_ROUTE_SERVICE,    /* the ring of the library's service thread */
+	IOTRAP_ASYNC_ROUTE_INLINE,     /* done inside the submitting call: its data was cached */
+	IOTRAP_ASYNC_ROUTE_COUNT
+};
+
+/* In-flight depth d after a submission: index 0 for 0, else 1 + floor(log2 d), 17 from 65536 up. */
+#define IOTRAP_STATS_DEPTHS 18u
+
+struct iotrap_stats_async {
+	uint64_t submit_calls;   /* io_submit; aio_read and its kin; lio_listio */
+	uint64_t submitted;      /* requests accepted */
+	uint64_t submit_ns;      /* time inside submit_calls; sampled calls stand for several */
+	uint64_t reap_calls;     /* io_getevents, aio_suspend */
+	uint64_t reaped;         /* requests whose end the program was told of */
+	uint64_t reaped_in_user; /* of these, without a system call */
+	uint64_t flight_ns;      /* from submission to completion, over flight_requests */
+	uint64_t flight_requests;
+	uint64_t cancelled;
+	uint64_t errors; /* requests that ended with an error, cancelled ones left out */
+	uint64_t bytes;  /* moved by requests */
+	uint64_t routes[IOTRAP_ASYNC_ROUTE_COUNT]; /* requests, by who ran them */
+	uint64_t depths[IOTRAP_STATS_DEPTHS];      /* submissions, by in-flight depth */
+};
+
 struct iotrap_stats_block {
 	uint32_t thread_id; /* of the present owner; 0: free */
 	uint32_t reserved;
 	uint64_t reasons[IOTRAP_REASON_COUNT];
 	struct iotrap_stats_operation operations[IOTRAP_OP_COUNT];
 	struct iotrap_stats_technique techniques[IOTRAP_TECHNIQUE_COUNT];
+	struct iotrap_stats_async async[IOTRAP_ASYNC_COUNT];
 	struct iotrap_stats_histogram operation_latency[IOTRAP_OP_COUNT];
 	struct iotrap_stats_histogram technique_latency[IOTRAP_TECHNIQUE_COUNT];
+	struct iotrap_stats_histogram flight[IOTRAP_ASYNC_COUNT]; /* submission to completion */
 };
 
 /* Block size in the file: the structure rounded up to whole pages. */
