@@ -15,7 +15,7 @@ import sys
 HEADER = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                       "../../Sources/CIOTrap/include/iotrap_stats.h")
 MAGIC = 0x3153504152544F49
-VERSION = 1
+VERSION = 2
 HEADER_FORMAT = "<Q14I4Q8s256s"
 HEADER_FIELDS = (
     "magic version header_bytes block_bytes block_count operation_count technique_count "
@@ -23,6 +23,11 @@ HEADER_FIELDS = (
     "started_realtime_ns started_ns ended_ns threads_uncounted settings program").split()
 OPERATION_FIELDS = "calls bytes errors accelerated".split()
 TECHNIQUE_FIELDS = "calls bytes requests batches trials engaged dropped errors".split()
+ASYNC_INTERFACES = ("libaio", "posix")
+ASYNC_FIELDS = (
+    "submit-calls submitted submit-ns reap-calls reaped reaped-in-user flight-ns "
+    "flight-requests cancelled errors bytes").split()
+ASYNC_DEPTHS = 18
 MODES = ("off", "observe", "auto", "force")
 
 
@@ -37,6 +42,7 @@ with open(HEADER, encoding="utf-8") as source:
 OPERATIONS = enumerators(_text, "IOTRAP_OP")
 TECHNIQUES = enumerators(_text, "IOTRAP_TECHNIQUE")
 REASONS = enumerators(_text, "IOTRAP_REASON")
+ASYNC_ROUTES = enumerators(_text, "IOTRAP_ASYNC_ROUTE")
 
 
 class Refused(Exception):
@@ -82,6 +88,13 @@ def add_block(data, offset, sums):
     for technique in TECHNIQUES:
         for field in TECHNIQUE_FIELDS:
             take("technique.%s.%s" % (technique, field))
+    for interface in ASYNC_INTERFACES:
+        for field in ASYNC_FIELDS:
+            take("async.%s.%s" % (interface, field))
+        for route in ASYNC_ROUTES:
+            take("async.%s.route.%s" % (interface, route))
+        for depth in range(ASYNC_DEPTHS):
+            take("async.%s.depth.%d" % (interface, depth))
 
 
 def read_directory(path):
