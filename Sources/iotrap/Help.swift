@@ -11,10 +11,12 @@ enum Help {
         run     starts a program with the library preloaded
                 --mode MODE      \(SettingNames.modes)
                 --set KEY=VALUE  may be repeated; a later one wins. Keys:
-                                 ring, split, group-sync   on|off|auto: one technique
+                                 ring, split, group-sync, libaio, posix-aio, offload
+                                                           on|off|auto: one technique
                                  split-chunk=SIZE          bytes of a piece (512K)
                                  split-depth=NUMBER        pieces in flight, 1 to 64
                                  sync-scope                auto|file|descriptor
+                                 aio-context               auto|own
                                  backend                   uring|plain
                                  io-uring                  auto|on: on even under seccomp
                                  ring-descriptor           hidden|visible

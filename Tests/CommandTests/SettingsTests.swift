@@ -25,6 +25,13 @@ struct SettingsTests {
         WrongSetting(options: ["--set", "split-chunk=5000"], names: ["'split-chunk=5000'"]),
         WrongSetting(options: ["--set", "split-depth=65"], names: ["'split-depth=65'", "64"]),
         WrongSetting(options: ["--set", "backend=magic"], names: ["'backend=magic'", "plain"]),
+        WrongSetting(options: ["--set", "libaio=maybe"], names: ["'libaio=maybe'", "on, off"]),
+        WrongSetting(options: ["--set", "posixaio=on"], names: ["'posixaio'", "posix-aio"]),
+        WrongSetting(
+            options: ["--set", "aio-context=own,offload=2"], names: ["'offload=2'", "on, off"]),
+        WrongSetting(
+            options: ["--set", "aio-context=mine"],
+            names: ["'aio-context=mine'", "aio-context=auto|own"]),
         WrongSetting(options: ["--set", "fault=x"], names: ["'fault=x'"]),
         WrongSetting(
             options: ["--set", "ring=on", "--set", "split=on,oops=1"], names: ["'oops'", "--set"]),
@@ -92,6 +99,9 @@ struct SettingsTests {
             try variables(["--set", "ring=off", "--set=split=on"], ["IOTRAP_SET": "ring=on"])[
                 "IOTRAP_SET"]
                 == "ring=on,ring=off,split=on", "a later item wins")
+        #expect(
+            try variables(["--set", "libaio=on", "--set", "posix-aio=off,aio-context=own"])[
+                "IOTRAP_SET"] == "libaio=on,posix-aio=off,aio-context=own")
         #expect(try variables([], ["IOTRAP_SET": "ring=on"])["IOTRAP_SET"] == "ring=on")
     }
 

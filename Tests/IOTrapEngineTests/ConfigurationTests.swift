@@ -21,11 +21,17 @@ private func settings(_ text: String) throws(ConfigurationError) -> Configuratio
 @Suite struct ConfigurationTests {
     @Test func readsEverySetting() throws {
         let read = try settings(
-            "ring=on,split=off,group-sync=auto,split-chunk=64K,split-depth=7,sync-scope=file,"
+            "ring=on,split=off,group-sync=auto,libaio=on,posix-aio=off,offload=on,"
+                + "split-chunk=64K,split-depth=7,sync-scope=file,aio-context=own,"
                 + "backend=plain,io-uring=on,ring-descriptor=visible,follow=off,fault=errno:5@9")
         #expect(read.ring == UInt8(IOTRAP_SETTING_ON.rawValue))
         #expect(read.split == UInt8(IOTRAP_SETTING_OFF.rawValue))
         #expect(read.groupSync == UInt8(IOTRAP_SETTING_AUTO.rawValue))
+        #expect(read.libaio == UInt8(IOTRAP_SETTING_ON.rawValue))
+        #expect(read.posixAIO == UInt8(IOTRAP_SETTING_OFF.rawValue))
+        #expect(read.offload == UInt8(IOTRAP_SETTING_ON.rawValue))
+        #expect(read.emulatesContexts)
+        #expect(try !settings("aio-context=own,aio-context=auto").emulatesContexts)
         #expect(read.splitChunkBytes == 65_536)
         #expect(read.splitDepth == 7)
         #expect(read.syncScope == .file)
@@ -47,6 +53,11 @@ private func settings(_ text: String) throws(ConfigurationError) -> Configuratio
         ("ring", .missingValue, "ring"),
         ("ring=", .missingValue, "ring="),
         ("split=on,ring=yes", .badSwitch, "ring=yes"),
+        ("libaio=yes", .badSwitch, "libaio=yes"),
+        ("posix-aio=1", .badSwitch, "posix-aio=1"),
+        ("posixaio=on", .unknownKey, "posixaio"),
+        ("offload=", .missingValue, "offload="),
+        ("aio-context=kernel", .badChoice, "aio-context=kernel"),
         ("split-chunk=1000", .badSize, "split-chunk=1000"),
         ("split-chunk=0", .badSize, "split-chunk=0"),
         ("split-chunk=65M", .badSize, "split-chunk=65M"),
@@ -87,17 +98,41 @@ private func settings(_ text: String) throws(ConfigurationError) -> Configuratio
         }
     }
 
-    @Test func modesDecideWhatAutoMeans() {
-        var configuration = Configuration()
-        configuration.mode = IOTRAP_MODE_FORCE.rawValue
-        #expect(
-            configuration.setting(IOTRAP_TECHNIQUE_RING.rawValue) == IOTRAP_SETTING_ON.rawValue)
-        configuration.ring = UInt8(IOTRAP_SETTING_OFF.rawValue)
-        #expect(
-            configuration.setting(IOTRAP_TECHNIQUE_RING.rawValue) == IOTRAP_SETTING_OFF.rawValue)
-        configuration.ring = UInt8(IOTRAP_SETTING_ON.rawValue)
-        configuration.mode = IOTRAP_MODE_OBSERVE.rawValue
-        #expect(
-            configuration.setting(IOTRAP_TECHNIQUE_RING.rawValue) == IOTRAP_SETTING_OFF.rawValue)
+    /// What one technique is set to, in a mode, after settings.
+    private func setting(
+        _ technique: iotrap_technique, _ mode: iotrap_mode, _ text: String = ""
+    ) throws -> UInt32 {
+        var configuration = try settings(text)
+        configuration.mode = mode.rawValue
+        return configuration.setting(technique.rawValue)
+    }
+
+    @Test(arguments: [
+        (IOTRAP_TECHNIQUE_RING, "ring"), (IOTRAP_TECHNIQUE_SPLIT, "split"),
+        (IOTRAP_TECHNIQUE_GROUP_SYNC, "group-sync"), (IOTRAP_TECHNIQUE_LIBAIO, "libaio"),
+        (IOTRAP_TECHNIQUE_POSIX_AIO, "posix-aio"), (IOTRAP_TECHNIQUE_OFFLOAD, "offload"),
+    ])
+    func modesDecideWhatAutoMeans(_ technique: iotrap_technique, _ key: String) throws {
+        let off = IOTRAP_SETTING_OFF.rawValue
+        let on = IOTRAP_SETTING_ON.rawValue
+        let auto = IOTRAP_SETTING_AUTO.rawValue
+        let forced = technique == IOTRAP_TECHNIQUE_OFFLOAD ? auto : on
+        #expect(try setting(technique, IOTRAP_MODE_AUTO) == auto)
+        #expect(try setting(technique, IOTRAP_MODE_FORCE) == forced)
+        for mode in [IOTRAP_MODE_AUTO, IOTRAP_MODE_FORCE] {
+            #expect(try setting(technique, mode, key + "=on") == on)
+            #expect(try setting(technique, mode, key + "=off") == off)
+        }
+        for mode in [IOTRAP_MODE_OFF, IOTRAP_MODE_OBSERVE] {
+            #expect(try setting(technique, mode, key + "=on") == off)
+        }
+    }
+
+    @Test func settingsAreIndependent() throws {
+        let read = try settings("libaio=off,offload=off")
+        let auto = IOTRAP_SETTING_AUTO.rawValue
+        #expect(read.setting(IOTRAP_TECHNIQUE_POSIX_AIO.rawValue) == auto)
+        #expect(read.setting(IOTRAP_TECHNIQUE_GROUP_SYNC.rawValue) == auto)
+        #expect(read.setting(IOTRAP_TECHNIQUE_RING.rawValue) == auto)
     }
 }

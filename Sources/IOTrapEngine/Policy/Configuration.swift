@@ -7,8 +7,8 @@ public enum SettingNames {
     /// Valid keys of `IOTRAP_SET`.
     public static var keys: StaticString {
         """
-        ring, split, group-sync, split-chunk, split-depth, sync-scope, backend, io-uring, \
-        ring-descriptor, follow, fault
+        ring, split, group-sync, libaio, posix-aio, offload, split-chunk, split-depth, \
+        sync-scope, aio-context, backend, io-uring, ring-descriptor, follow, fault
         """
     }
 }
@@ -46,12 +46,20 @@ public struct Configuration: Equatable, Sendable {
     public var split: UInt8 = UInt8(IOTRAP_SETTING_AUTO.rawValue)
     /// `enum iotrap_setting` of shared syncs.
     public var groupSync: UInt8 = UInt8(IOTRAP_SETTING_AUTO.rawValue)
+    /// `enum iotrap_setting` of libaio requests on the submitting thread's ring.
+    public var libaio: UInt8 = UInt8(IOTRAP_SETTING_AUTO.rawValue)
+    /// `enum iotrap_setting` of POSIX AIO requests on the service thread's ring.
+    public var posixAIO: UInt8 = UInt8(IOTRAP_SETTING_AUTO.rawValue)
+    /// `enum iotrap_setting` of asynchronous requests handed to kernel workers (IOSQE_ASYNC).
+    public var offload: UInt8 = UInt8(IOTRAP_SETTING_AUTO.rawValue)
     /// Piece size of a split call in bytes, a multiple of 4096.
     public var splitChunkBytes: UInt64 = 512 << 10
     /// Requests of one call in flight at once, 1 to 64.
     public var splitDepth: UInt32 = 32
     /// How far group sync shares.
     public var syncScope: SyncScope = .automatic
+    /// True: libaio contexts are the library's own, as where the kernel refuses one.
+    public var emulatesContexts: Bool = false
     /// False: techniques run on plain system calls, without a ring.
     public var usesRing: Bool = true
     /// True: set io_uring up even under a seccomp filter that may kill for it.
@@ -66,7 +74,9 @@ public struct Configuration: Equatable, Sendable {
     /// The defaults.
     public init() {}
 
-    /// The setting of one technique after the mode's say.
+    /// The setting of one technique after the mode's say. Mode force makes on of auto, but for
+    /// offload, which is a way to run a request rather than one to serve a call: forced, it would
+    /// keep the ordinary way from ever being run.
     ///
     /// - Parameter technique: a value of `enum iotrap_technique`.
     /// - Returns: off, on (always where eligible) or auto (by live comparison).
@@ -75,12 +85,17 @@ public struct Configuration: Equatable, Sendable {
         switch technique {
         case IOTRAP_TECHNIQUE_RING.rawValue: own = ring
         case IOTRAP_TECHNIQUE_SPLIT.rawValue: own = split
+        case IOTRAP_TECHNIQUE_LIBAIO.rawValue: own = libaio
+        case IOTRAP_TECHNIQUE_POSIX_AIO.rawValue: own = posixAIO
+        case IOTRAP_TECHNIQUE_OFFLOAD.rawValue: own = offload
         default: own = groupSync
         }
         if mode == IOTRAP_MODE_OFF.rawValue || mode == IOTRAP_MODE_OBSERVE.rawValue {
             return IOTRAP_SETTING_OFF.rawValue
         }
-        if mode == IOTRAP_MODE_FORCE.rawValue && UInt32(own) == IOTRAP_SETTING_AUTO.rawValue {
+        if mode == IOTRAP_MODE_FORCE.rawValue && UInt32(own) == IOTRAP_SETTING_AUTO.rawValue
+            && technique != IOTRAP_TECHNIQUE_OFFLOAD.rawValue
+        {
             return IOTRAP_SETTING_ON.rawValue
         }
         return UInt32(own)
@@ -114,8 +129,8 @@ public struct ConfigurationError: Error, Equatable, Sendable {
         case .unknownMode: "valid modes: off, observe, auto, force"
         case .unknownKey:
             """
-            valid settings: ring, split, group-sync, split-chunk, split-depth, sync-scope, \
-            backend, io-uring, ring-descriptor, follow, fault
+            valid settings: ring, split, group-sync, libaio, posix-aio, offload, split-chunk, \
+            split-depth, sync-scope, aio-context, backend, io-uring, ring-descriptor, follow, fault
             """
         case .missingValue: "write it as key=value"
         case .badSwitch: "valid values: on, off, auto"
@@ -123,8 +138,8 @@ public struct ConfigurationError: Error, Equatable, Sendable {
         case .badNumber: "a whole number from 1 to 64"
         case .badChoice:
             """
-            valid values: sync-scope=auto|file|descriptor, backend=uring|plain, io-uring=auto|on, \
-            ring-descriptor=hidden|visible, follow=on|off
+            valid values: sync-scope=auto|file|descriptor, aio-context=auto|own, \
+            backend=uring|plain, io-uring=auto|on, ring-descriptor=hidden|visible, follow=on|off
             """
         case .badFault: "fault=errno:NUMBER@EVERY or fault=short:BYTES@EVERY"
         }

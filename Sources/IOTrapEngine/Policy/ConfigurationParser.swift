@@ -50,12 +50,8 @@ public struct ConfigurationParser {
         guard isKnown(key) else { throw error(.unknownKey, key) }
         guard equal < item.upperBound && !value.isEmpty else { throw error(.missingValue, item) }
 
-        if equals(key, "ring") {
-            configuration.ring = try parseSwitch(value, item)
-        } else if equals(key, "split") {
-            configuration.split = try parseSwitch(value, item)
-        } else if equals(key, "group-sync") {
-            configuration.groupSync = try parseSwitch(value, item)
+        if isTechnique(key) {
+            try parseTechnique(key, value, item, into: &configuration)
         } else if equals(key, "split-chunk") {
             configuration.splitChunkBytes = try parseSize(value, item)
         } else if equals(key, "split-depth") {
@@ -70,6 +66,26 @@ public struct ConfigurationParser {
         }
     }
 
+    private func parseTechnique(
+        _ key: Range<Int>, _ value: Range<Int>, _ item: Range<Int>,
+        into configuration: inout Configuration
+    ) throws(ConfigurationError) {
+        let setting = try parseSwitch(value, item)
+        if equals(key, "ring") {
+            configuration.ring = setting
+        } else if equals(key, "split") {
+            configuration.split = setting
+        } else if equals(key, "group-sync") {
+            configuration.groupSync = setting
+        } else if equals(key, "libaio") {
+            configuration.libaio = setting
+        } else if equals(key, "posix-aio") {
+            configuration.posixAIO = setting
+        } else {
+            configuration.offload = setting
+        }
+    }
+
     private func parseChoice(
         _ key: Range<Int>, _ value: Range<Int>, _ item: Range<Int>,
         into configuration: inout Configuration
@@ -81,6 +97,8 @@ public struct ConfigurationParser {
                 let file = try choose(value, "descriptor", "file", item)
                 configuration.syncScope = file ? .file : .descriptor
             }
+        } else if equals(key, "aio-context") {
+            configuration.emulatesContexts = try choose(value, "auto", "own", item)
         } else if equals(key, "backend") {
             configuration.usesRing = try choose(value, "plain", "uring", item)
         } else if equals(key, "io-uring") {
@@ -101,10 +119,15 @@ public struct ConfigurationParser {
     }
 
     private func isKnown(_ key: Range<Int>) -> Bool {
+        isTechnique(key) || equals(key, "split-chunk") || equals(key, "split-depth")
+            || equals(key, "sync-scope") || equals(key, "aio-context") || equals(key, "backend")
+            || equals(key, "io-uring") || equals(key, "ring-descriptor") || equals(key, "follow")
+            || equals(key, "fault")
+    }
+
+    private func isTechnique(_ key: Range<Int>) -> Bool {
         equals(key, "ring") || equals(key, "split") || equals(key, "group-sync")
-            || equals(key, "split-chunk") || equals(key, "split-depth")
-            || equals(key, "sync-scope") || equals(key, "backend") || equals(key, "io-uring")
-            || equals(key, "ring-descriptor") || equals(key, "follow") || equals(key, "fault")
+            || equals(key, "libaio") || equals(key, "posix-aio") || equals(key, "offload")
     }
 
     private func parseSwitch(

@@ -140,12 +140,11 @@ enum Segment {
         header.pointee.flags = process.pointee.statsKept ? IOTRAP_STATS_FLAG_KEEP : 0
         let configuration = process.pointee.configuration
         header.pointee.mode = configuration.mode
-        header.pointee.technique_settings.0 = UInt8(
-            configuration.setting(IOTRAP_TECHNIQUE_RING.rawValue))
-        header.pointee.technique_settings.1 = UInt8(
-            configuration.setting(IOTRAP_TECHNIQUE_SPLIT.rawValue))
-        header.pointee.technique_settings.2 = UInt8(
-            configuration.setting(IOTRAP_TECHNIQUE_GROUP_SYNC.rawValue))
+        withUnsafeMutableBytes(of: &header.pointee.technique_settings) { settings in
+            for technique in 0..<IOTRAP_TECHNIQUE_COUNT.rawValue {
+                settings[Int(technique)] = UInt8(configuration.setting(technique))
+            }
+        }
         header.pointee.started_realtime_ns = iotrap_clock_realtime()
         header.pointee.started_ns = iotrap_clock()
         UnsafeMutableRawPointer(address(of: &header.pointee.program))
