@@ -14,32 +14,20 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include "iotrap_kernel.h"
+#include "ring.h"
 
-#define SETUP_SINGLE_ISSUER (1u << 12)
-#define SETUP_DEFER_TASKRUN (1u << 13)
-#define SETUP_NO_MMAP (1u << 14)
-#define SETUP_REGISTERED_FD_ONLY (1u << 15)
-#define SETUP_NO_SQARRAY (1u << 16)
-#define REGISTER_USE_REGISTERED_RING (1u << 31)
-#define INT_FLAG_REG_RING 1u /* liburing 2.3, src/int_flags.h */
+static const struct layout layout_small = {IOTRAP_RING_ENTRIES, 2 * IOTRAP_RING_ENTRIES, 1, 1};
+/* Kernels before 6.10 refuse it: more than one page of a kind, which are not contiguous. */
+static const struct layout layout_large = {256, 4096, 18, 4};
 
-#define PAGE 4096u
-#define REGION_BYTES (3u * PAGE) /* struct iotrap_ring, queues, entries */
-#define WORKERS_PER_TASK 32u
-
-struct iotrap_ring {
-	struct io_uring uring;
-	uint32_t features;
-	int descriptor; /* -1: hidden */
-};
-
-_Static_assert(sizeof(struct iotrap_ring) <= PAGE, "the ring's own state fits its page");
+static size_t region_bytes(const struct layout *layout)
+{
+	return (size_t)(1 + layout->queue_pages + layout->entry_pages) * PAGE;
+}
 
 static long setup(unsigned int entries, struct io_uring_params *params)
 {
@@ -83,20 +71,22 @@ static void attach_queues(struct io_uring *uring, const struct io_uring_params *
 		sq->array[i] = i;
 }
 
-static int create_hidden(struct iotrap_ring *ring)
+static int create_hidden(struct iotrap_ring *ring, unsigned int running)
 {
+	const struct layout *layout = ring->layout;
 	char *queues = (char *)ring + PAGE;
-	char *entries = (char *)ring + 2 * PAGE;
+	char *entries = queues + (size_t)layout->queue_pages * PAGE;
 	struct io_uring_params params = {
-		.flags = IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | SETUP_SINGLE_ISSUER |
-			 SETUP_DEFER_TASKRUN | SETUP_NO_MMAP | SETUP_REGISTERED_FD_ONLY,
+		.flags = IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+			 SETUP_NO_MMAP | SETUP_REGISTERED_FD_ONLY | running,
+		.cq_entries = layout->completions,
 	};
 	long index;
 
 	/* Named user_addr since Linux 6.5; the same word in older headers. */
 	params.sq_off.resv2 = (uint64_t)(uintptr_t)entries;
 	params.cq_off.resv2 = (uint64_t)(uintptr_t)queues;
-	index = setup(IOTRAP_RING_ENTRIES, &params);
+	index = setup(layout->entries, &params);
 	if (index < 0)
 		return (int)index;
 	attach_queues(&ring->uring, &params, queues, entries);
@@ -106,7 +96,9 @@ static int create_hidden(struct iotrap_ring *ring)
 	ring->uring.enter_ring_fd = (int)index;
 	ring->uring.int_flags = INT_FLAG_REG_RING;
 	ring->descriptor = -1;
-	ring->features = IOTRAP_RING_FEATURE_DEFER_TASKRUN | IOTRAP_RING_FEATURE_HIDDEN;
+	ring->features = IOTRAP_RING_FEATURE_HIDDEN;
+	if (running & SETUP_DEFER_TASKRUN)
+		ring->features |= IOTRAP_RING_FEATURE_DEFER_TASKRUN;
 	return 0;
 }
 
@@ -127,17 +119,21 @@ static int move_up(int fd)
 	return (int)moved;
 }
 
-static int create_with_descriptor(struct iotrap_ring *ring)
+static int create_with_descriptor(struct iotrap_ring *ring, unsigned int running)
 {
-	const unsigned int flags[] = {SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN, 0};
+	const unsigned int flags[] = {running, 0};
 	int result = -EINVAL;
 
 	for (unsigned int i = 0; i < 2 && result == -EINVAL; i++) {
-		struct io_uring_params params = {.flags = IORING_SETUP_CLAMP | flags[i]};
+		struct io_uring_params params = {
+			.flags = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | flags[i],
+			.cq_entries = ring->layout->completions,
+		};
 
 		memset(&ring->uring, 0, sizeof(ring->uring));
-		result = io_uring_queue_init_params(IOTRAP_RING_ENTRIES, &ring->uring, &params);
-		ring->features = flags[i] ? IOTRAP_RING_FEATURE_DEFER_TASKRUN : 0;
+		result = io_uring_queue_init_params(ring->layout->entries, &ring->uring, &params);
+		ring->features = flags[i] & SETUP_DEFER_TASKRUN ? IOTRAP_RING_FEATURE_DEFER_TASKRUN
+								: 0;
 	}
 	if (result < 0)
 		return result;
@@ -149,32 +145,54 @@ static int create_with_descriptor(struct iotrap_ring *ring)
 		io_uring_queue_exit(&ring->uring);
 		return result;
 	}
+	for (unsigned int i = 0; i < ring->uring.sq.ring_entries; i++)
+		ring->uring.sq.array[i] = i;
 	ring->uring.ring_fd = ring->uring.enter_ring_fd = result;
 	ring->descriptor = result;
 	return 0;
 }
 
-struct iotrap_ring *iotrap_ring_create(int hidden, int *error)
+static struct iotrap_ring *create(const struct layout *layout, int hidden, unsigned int running,
+				  int *error)
 {
-	struct iotrap_ring *ring = iotrap_pages(REGION_BYTES, 1);
+	size_t bytes = region_bytes(layout);
+	struct iotrap_ring *ring = iotrap_pages(bytes, 1);
 	unsigned int workers[2] = {WORKERS_PER_TASK, 0};
 
 	*error = -ENOMEM;
 	if (!ring)
 		return NULL;
+	ring->layout = layout;
 	*error = -EINVAL;
 	if (hidden && sysconf(_SC_PAGESIZE) == PAGE)
-		*error = create_hidden(ring);
+		*error = create_hidden(ring, running);
+	if (*error && layout == &layout_large && hidden) {
+		iotrap_pages_free(ring, bytes);
+		return create(&layout_small, hidden, running, error);
+	}
 	if (*error)
-		*error = create_with_descriptor(ring);
+		*error = create_with_descriptor(ring, running);
 	if (*error) {
-		iotrap_pages_free(ring, REGION_BYTES);
+		iotrap_pages_free(ring, bytes);
 		return NULL;
 	}
 	/* Files that cannot be read without blocking go to kernel workers, by default
 	 * at most four per processor: too few to keep a slow volume busy. */
 	ring_register(ring, IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2);
 	return ring;
+}
+
+struct iotrap_ring *iotrap_ring_create(int hidden, int *error)
+{
+	return create(&layout_small, hidden, SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN, error);
+}
+
+struct iotrap_ring *iotrap_ring_create_async(int hidden, int deferred, int *error)
+{
+	return create(&layout_large, hidden,
+		      SETUP_SINGLE_ISSUER | (deferred ? SETUP_DEFER_TASKRUN
+						      : SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG),
+		      error);
 }
 
 void iotrap_ring_destroy(struct iotrap_ring *ring)
@@ -186,7 +204,7 @@ void iotrap_ring_destroy(struct iotrap_ring *ring)
 	} else {
 		io_uring_queue_exit(&ring->uring);
 	}
-	iotrap_pages_free(ring, REGION_BYTES);
+	iotrap_pages_free(ring, region_bytes(ring->layout));
 }
 
 uint32_t iotrap_ring_features(const struct iotrap_ring *ring)

@@ -1,0 +1,39 @@
+/* What ring.c (making rings) and ring_requests.c (using them) share. */
+#ifndef IOTRAP_RING_H
+#define IOTRAP_RING_H
+
+#include <liburing.h>
+
+#include "iotrap_aio.h"
+
+#define SETUP_COOP_TASKRUN (1u << 8)
+#define SETUP_TASKRUN_FLAG (1u << 9)
+#define SETUP_SINGLE_ISSUER (1u << 12)
+#define SETUP_DEFER_TASKRUN (1u << 13)
+#define SETUP_NO_MMAP (1u << 14)
+#define SETUP_REGISTERED_FD_ONLY (1u << 15)
+#define SETUP_NO_SQARRAY (1u << 16)
+#define REGISTER_USE_REGISTERED_RING (1u << 31)
+#define INT_FLAG_REG_RING 1u /* liburing 2.3, src/int_flags.h */
+
+#define PAGE 4096u
+#define WORKERS_PER_TASK 32u
+
+/* What a kind of ring is made of: struct iotrap_ring, then queues and entries in pages. */
+struct layout {
+	unsigned int entries;
+	unsigned int completions;
+	unsigned int queue_pages;
+	unsigned int entry_pages;
+};
+
+struct iotrap_ring {
+	struct io_uring uring;
+	uint32_t features;
+	int descriptor; /* -1: hidden */
+	const struct layout *layout;
+};
+
+_Static_assert(sizeof(struct iotrap_ring) <= PAGE, "the ring's own state fits its page");
+
+#endif
