@@ -91,9 +91,9 @@ tests-c: $(DIFF_BIN)
 $(BUILD)/tests/differential:
 	mkdir -p $@
 $(BUILD)/tests/differential/%-fortify: Tests/Differential/%.c $(DIFF_HEADERS) | $(BUILD)/tests/differential
-	@cc $(DIFF_CFLAGS) -O2 -D_FORTIFY_SOURCE=2 $< -o $@
+	@cc $(DIFF_CFLAGS) -O2 -D_FORTIFY_SOURCE=2 $< $(if $(findstring libaio,$*),-laio) -o $@
 $(BUILD)/tests/differential/%: Tests/Differential/%.c $(DIFF_HEADERS) | $(BUILD)/tests/differential
-	@cc $(DIFF_CFLAGS) -O1 $(if $(findstring largefile,$*),-D_FILE_OFFSET_BITS=64) $< -o $@
+	@cc $(DIFF_CFLAGS) -O1 $(if $(findstring largefile,$*),-D_FILE_OFFSET_BITS=64) $< $(if $(findstring libaio,$*),-laio) -o $@
 
 deps:
 	@bash bench/deps.sh build
