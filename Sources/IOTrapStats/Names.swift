@@ -7,6 +7,7 @@ import CIOTrap
 public enum Operation: Int, CaseIterable, Sendable {
     case read, write, pread, pwrite, readv, writev, preadv, pwritev
     case fsync, fdatasync, syncFileRange, sync, truncate, allocate, open, close
+    case ioSubmit, ioGetevents, aioRead, aioWrite, aioFsync, aioSuspend, lioListio
 
     /// The name in tables and JSON, in kebab case.
     public var name: String {
@@ -27,13 +28,20 @@ public enum Operation: Int, CaseIterable, Sendable {
         case .allocate: "allocate"
         case .open: "open"
         case .close: "close"
+        case .ioSubmit: "io-submit"
+        case .ioGetevents: "io-getevents"
+        case .aioRead: "aio-read"
+        case .aioWrite: "aio-write"
+        case .aioFsync: "aio-fsync"
+        case .aioSuspend: "aio-suspend"
+        case .lioListio: "lio-listio"
         }
     }
 }
 
 /// What the library may do with a call. Raw values are those of `enum iotrap_technique`.
 public enum Technique: Int, CaseIterable, Sendable {
-    case ring, split, groupSync
+    case ring, split, groupSync, libaio, posixAIO, offload
 
     /// The name in tables, JSON and `--set`, in kebab case.
     public var name: String {
@@ -41,6 +49,9 @@ public enum Technique: Int, CaseIterable, Sendable {
         case .ring: "ring"
         case .split: "split"
         case .groupSync: "group-sync"
+        case .libaio: "libaio"
+        case .posixAIO: "posix-aio"
+        case .offload: "offload"
         }
     }
 }
@@ -49,7 +60,7 @@ public enum Technique: Int, CaseIterable, Sendable {
 public enum Reason: Int, CaseIterable, Sendable {
     case noTechnique, policy, buffered, filePosition, notRegular, append, singleRequest, compared
     case alone, flags, unaligned, sizeLimit, extendsFile, ioUringUnavailable, badDescriptor
-    case tableFull, retried
+    case tableFull, retried, undecided, sharedContext, eventfd, ordered, opcode
 
     /// The name in tables and JSON, in kebab case.
     public var name: String {
@@ -71,6 +82,11 @@ public enum Reason: Int, CaseIterable, Sendable {
         case .badDescriptor: "bad-descriptor"
         case .tableFull: "table-full"
         case .retried: "retried"
+        case .undecided: "undecided"
+        case .sharedContext: "shared-context"
+        case .eventfd: "eventfd"
+        case .ordered: "ordered"
+        case .opcode: "opcode"
         }
     }
 
@@ -94,6 +110,40 @@ public enum Reason: Int, CaseIterable, Sendable {
         case .badDescriptor: "closed or negative descriptor"
         case .tableFull: "more files than the library tracks"
         case .retried: "asked the kernel again after the ring"
+        case .undecided: "not known yet where the program waits"
+        case .sharedContext: "one thread submits, another reaps"
+        case .eventfd: "ends are told by eventfd; may read the kernel's ring"
+        case .ordered: "runs inside io_submit, in order"
+        case .opcode: "a poll or sync, which the kernel runs as well"
+        }
+    }
+}
+
+/// By which interface a program asks for asynchronous I/O. Raw values are those of
+/// `enum iotrap_async_interface`.
+public enum AsyncInterface: Int, CaseIterable, Sendable {
+    case libaio, posix
+
+    /// The name in tables and JSON: that of the technique that serves the interface.
+    public var name: String {
+        switch self {
+        case .libaio: "libaio"
+        case .posix: "posix-aio"
+        }
+    }
+}
+
+/// Who ran an asynchronous request. Raw values are those of `enum iotrap_async_route`.
+public enum AsyncRoute: Int, CaseIterable, Sendable {
+    case kernel, ring, service, inline
+
+    /// The name in tables and JSON.
+    public var name: String {
+        switch self {
+        case .kernel: "kernel"
+        case .ring: "ring"
+        case .service: "service"
+        case .inline: "inline"
         }
     }
 }

@@ -1,6 +1,6 @@
 extension Report {
-    /// The snapshot as one JSON object, with every operation, technique and reason, ended by a
-    /// newline. Times are nanoseconds, and the names say so.
+    /// The snapshot as one JSON object, with every operation, technique, asynchronous interface
+    /// and reason, ended by a newline. Times are nanoseconds, and the names say so.
     public static func json(_ snapshot: Snapshot, state: ProcessState) -> String {
         let header = snapshot.header
         return JSON.object([
@@ -29,6 +29,11 @@ extension Report {
                     Technique.allCases.map {
                         ($0.name, json(snapshot[$0], setting: header.settings[$0.rawValue]))
                     })
+            ),
+            (
+                "asynchronous",
+                .object(
+                    AsyncInterface.allCases.map { ($0.name, json(snapshot[interface: $0])) })
             ),
             (
                 "passed_by_reason",
@@ -60,6 +65,41 @@ extension Report {
             ("dropped", .unsigned(totals.dropped)),
             ("errors", .unsigned(totals.errors)),
             ("latency", json(totals.latency)),
+        ])
+    }
+
+    private static func json(_ totals: AsyncTotals) -> JSON {
+        .object([
+            ("submit_calls", .unsigned(totals.submitCalls)),
+            ("submitted_requests", .unsigned(totals.submitted)),
+            ("requests_per_submit_mean", totals.requestsPerSubmit.map(JSON.number) ?? .null),
+            ("submit_ns", .unsigned(totals.submitNanoseconds)),
+            ("reap_calls", .unsigned(totals.reapCalls)),
+            ("reaped_requests", .unsigned(totals.reaped)),
+            ("requests_per_reap_mean", totals.requestsPerReap.map(JSON.number) ?? .null),
+            ("reaped_without_system_call_requests", .unsigned(totals.reapedInUser)),
+            ("flight_requests", .unsigned(totals.flightRequests)),
+            ("flight_ns", .unsigned(totals.flightNanoseconds)),
+            ("trigger_ratio", totals.triggerRatio.map(JSON.number) ?? .null),
+            ("cancelled_requests", .unsigned(totals.cancelled)),
+            ("failed_requests", .unsigned(totals.errors)),
+            ("bytes", .unsigned(totals.bytes)),
+            (
+                "requests_by_route",
+                .object(AsyncRoute.allCases.map { ($0.name, .unsigned(totals[$0])) })
+            ),
+            ("submissions_by_depth", .array(totals.depths.indices.map { depth(totals, $0) })),
+            ("latency", json(totals.flight)),
+        ])
+    }
+
+    /// One bucket of the in-flight depth; the last has no upper bound.
+    private static func depth(_ totals: AsyncTotals, _ bucket: Int) -> JSON {
+        let depths = AsyncTotals.depths(ofBucket: bucket)
+        return .object([
+            ("depth_min", .unsigned(depths.lowerBound)),
+            ("depth_max", .optional(depths.upperBound == .max ? nil : depths.upperBound)),
+            ("submissions", .unsigned(totals.depths[bucket])),
         ])
     }
 

@@ -3,7 +3,7 @@ public struct Report {
     /// The width of a line.
     static let columns = 100
 
-    private let snapshot: Snapshot
+    let snapshot: Snapshot
     private let state: ProcessState
 
     /// A report of a snapshot whose process is in the given state.
@@ -16,8 +16,9 @@ public struct Report {
     public var text: String {
         var lines = headLines
         if snapshot.calls > 0 { lines += [""] + operationLines }
-        if snapshot.techniques.contains(where: { $0.calls > 0 || $0.trials > 0 }) {
-            lines += [""] + techniqueLines
+        if snapshot.techniques.contains(where: \.isUsed) { lines += [""] + techniqueLines }
+        for interface in AsyncInterface.allCases where snapshot[interface: interface].isUsed {
+            lines += [""] + asyncLines(of: interface)
         }
         if snapshot.passed > 0 { lines += [""] + reasonLines }
         return lines.map { $0 + "\n" }.joined()
@@ -100,7 +101,7 @@ public struct Report {
             "TECHNIQUE", "CALLS", "BYTES", "REQUESTS", "BATCHES", "DEPTH", "TRIALS", "ENGAGED",
             "DROPPED", "ERRORS",
         ])
-        for technique in Technique.allCases {
+        for technique in Technique.allCases where snapshot[technique].isUsed {
             let totals = snapshot[technique]
             table.append([
                 technique.name, Units.count(totals.calls), Units.bytes(totals.bytes),
@@ -125,7 +126,7 @@ public struct Report {
         return table.lines
     }
 
-    private func latencyText(_ nanoseconds: UInt64?) -> String {
+    func latencyText(_ nanoseconds: UInt64?) -> String {
         nanoseconds.map(Units.latency) ?? "-"
     }
 }

@@ -35,6 +35,9 @@ public struct TechniqueTotals: Equatable, Sendable {
     /// Latency of the calls served.
     public var latency = Histogram()
 
+    /// True when the technique served a call or was tried.
+    public var isUsed: Bool { calls > 0 || trials > 0 }
+
     /// Requests per batch, nil without batches.
     public var meanDepth: Double? {
         batches == 0 ? nil : Double(requests) / Double(batches)
@@ -53,6 +56,8 @@ public struct Snapshot: Equatable, Sendable {
     public var techniques: [TechniqueTotals]
     /// Calls that went straight to the kernel, by `Reason.rawValue`.
     public var reasons: [UInt64]
+    /// Asynchronous I/O, by `AsyncInterface.rawValue`.
+    public var interfaces: [AsyncTotals]
 
     /// A snapshot without any calls.
     public init(header: SegmentHeader) {
@@ -60,6 +65,7 @@ public struct Snapshot: Equatable, Sendable {
         operations = [OperationTotals](repeating: .init(), count: Operation.allCases.count)
         techniques = [TechniqueTotals](repeating: .init(), count: Technique.allCases.count)
         reasons = [UInt64](repeating: 0, count: Reason.allCases.count)
+        interfaces = [AsyncTotals](repeating: .init(), count: AsyncInterface.allCases.count)
     }
 
     /// The counters of one operation.
@@ -68,6 +74,10 @@ public struct Snapshot: Equatable, Sendable {
     public subscript(technique: Technique) -> TechniqueTotals { techniques[technique.rawValue] }
     /// Calls that went straight to the kernel for one reason.
     public subscript(reason: Reason) -> UInt64 { reasons[reason.rawValue] }
+    /// The counters of one asynchronous interface.
+    public subscript(interface interface: AsyncInterface) -> AsyncTotals {
+        interfaces[interface.rawValue]
+    }
 
     /// Calls of all operations.
     public var calls: UInt64 { operations.reduce(0) { saturatingSum($0, $1.calls) } }
@@ -89,6 +99,9 @@ public struct Snapshot: Equatable, Sendable {
         }
         for index in reasons.indices {
             reasons[index] = saturatingSum(reasons[index], other.reasons[index])
+        }
+        for index in interfaces.indices {
+            interfaces[index].add(other.interfaces[index])
         }
     }
 }

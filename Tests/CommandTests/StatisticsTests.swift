@@ -207,7 +207,7 @@ struct StatisticsTests {
         try file.close()
         expectRefusal(
             try scratch.iotrap(["stat", processID]), status: 1, naming: path, "version 9",
-            "reads version 1")
+            "reads version 2")
         let last = try scratch.iotrap(["stat", "last"])
         #expect(last.status == 1)
         #expect(last.errors.contains("passed over: \(path): has layout version 9"))

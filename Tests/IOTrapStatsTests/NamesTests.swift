@@ -13,8 +13,8 @@ struct NamesTests {
         let text = try String(contentsOf: header, encoding: .utf8)
         let start = try #require(text.range(of: "enum \(name) {"))
         let end = try #require(text.range(of: "};", range: start.upperBound..<text.endIndex))
-        let body = text[start.upperBound..<end.lowerBound]
-        return body.split(separator: "\n").compactMap { line in
+        let body = text[start.upperBound..<end.lowerBound].replacing(#/\/\*.*?\*\//#, with: "")
+        return body.split(whereSeparator: { $0 == "," || $0 == "\n" }).compactMap { line in
             let word = line.trimmingCharacters(in: .whitespaces).prefix {
                 $0.isUppercase || $0.isNumber || $0 == "_"
             }
@@ -36,6 +36,12 @@ struct NamesTests {
             try enumerators(of: "iotrap_reason", prefix: "IOTRAP_REASON_")
                 == Reason.allCases.map(\.name))
         #expect(
+            try enumerators(of: "iotrap_async_interface", prefix: "IOTRAP_ASYNC_")
+                == AsyncInterface.allCases.map { "\($0)" })
+        #expect(
+            try enumerators(of: "iotrap_async_route", prefix: "IOTRAP_ASYNC_ROUTE_")
+                == AsyncRoute.allCases.map(\.name))
+        #expect(
             try enumerators(of: "iotrap_mode", prefix: "IOTRAP_MODE_")
                 == Mode.allCases.map(\.name))
         #expect(
@@ -46,10 +52,18 @@ struct NamesTests {
                 == RingState.allCases.map(\.name))
     }
 
+    @Test("An interface is called as the technique that serves it")
+    func interfacesAreNamedAsTechniques() {
+        let techniques = Set(Technique.allCases.map(\.name))
+        for interface in AsyncInterface.allCases { #expect(techniques.contains(interface.name)) }
+    }
+
     @Test("Raw values are the positions in the layout")
     func rawValuesAreContiguous() {
         #expect(Operation.allCases.map(\.rawValue) == Array(Operation.allCases.indices))
         #expect(Technique.allCases.map(\.rawValue) == Array(Technique.allCases.indices))
         #expect(Reason.allCases.map(\.rawValue) == Array(Reason.allCases.indices))
+        #expect(AsyncInterface.allCases.map(\.rawValue) == Array(AsyncInterface.allCases.indices))
+        #expect(AsyncRoute.allCases.map(\.rawValue) == Array(AsyncRoute.allCases.indices))
     }
 }

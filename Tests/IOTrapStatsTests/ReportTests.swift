@@ -60,8 +60,8 @@ struct ReportTests {
         let text = Report(try busySnapshot(), state: .running).text
         #expect(text.hasPrefix("/usr/bin/database  pid \(getpid())  running for "))
         #expect(text.contains("\nmode auto  io_uring not needed yet\n"))
-        #expect(text.contains("techniques: ring auto, split on, group-sync off"))
-        #expect(text.contains("accelerated 50.0 % of 1.98 T calls"))
+        #expect(text.contains("techniques: ring auto, split on, group-sync off, libaio auto, "))
+        #expect(text.contains("accelerated 50.0 % of 2.84 T calls"))
     }
 
     @Test("Depth is requests per batch, and reasons come by weight with their share")
@@ -69,8 +69,8 @@ struct ReportTests {
         let text = Report(try busySnapshot(), state: .running).text
         #expect(text.contains("31.0"))
         let reasons = text.components(separatedBy: "PASSED THROUGH")[1].split(separator: "\n")
-        #expect(reasons[1].hasPrefix("retried"))
-        #expect(reasons[1].contains("11.1 %"))
+        #expect(reasons[1].hasPrefix("opcode"))
+        #expect(reasons[1].contains("8.7 %"))
         #expect(reasons.count == Reason.allCases.count + 1)
     }
 
@@ -79,10 +79,13 @@ struct ReportTests {
         var snapshot = try busySnapshot()
         snapshot.operations[Operation.pread.rawValue] = OperationTotals()
         snapshot.reasons[Reason.append.rawValue] = 0
+        snapshot.techniques[Technique.offload.rawValue] = TechniqueTotals()
         let lines = Report(snapshot, state: .ended).text.split(separator: "\n")
         #expect(!lines.contains { $0.hasPrefix("pread ") })
         #expect(lines.contains { $0.hasPrefix("preadv ") })
         #expect(!lines.contains { $0.hasPrefix("append ") })
+        #expect(!lines.contains { $0.hasPrefix("offload ") })
+        #expect(lines.contains { $0.hasPrefix("split ") })
     }
 
     @Test("A program's name cannot act on the terminal")

@@ -83,7 +83,7 @@ struct SegmentDirectoryTests {
         #expect(
             try !survives(processID: getpid()) { $0.started_ns = .max },
             "noted before the last boot")
-        #expect(try survives(processID: deadProcessID) { $0.version = 2 })
+        #expect(try survives(processID: deadProcessID) { $0.version = IOTRAP_STATS_VERSION + 1 })
         #expect(try survives(processID: deadProcessID) { $0.magic = 1 })
         #expect(try survives(processID: getpid()) { $0.magic = 0 }, "still starting")
         #expect(try !survives(processID: deadProcessID) { $0.magic = 0 }, "died while starting")

@@ -30,6 +30,8 @@ struct SegmentFixture {
         header.mode = IOTRAP_MODE_AUTO.rawValue
         header.technique_settings.0 = UInt8(IOTRAP_SETTING_AUTO.rawValue)
         header.technique_settings.1 = UInt8(IOTRAP_SETTING_ON.rawValue)
+        header.technique_settings.3 = UInt8(IOTRAP_SETTING_AUTO.rawValue)
+        header.technique_settings.4 = UInt8(IOTRAP_SETTING_ON.rawValue)
         header.started_ns = clockNanoseconds(CLOCK_MONOTONIC)
         header.started_realtime_ns = clockNanoseconds(CLOCK_REALTIME)
         withUnsafeMutableBytes(of: &header.program) { field in

@@ -40,7 +40,7 @@ struct SegmentTests {
         #expect(header.mode == .auto)
         #expect(header.ring == .refused)
         #expect(header.ringErrno == EPERM)
-        #expect(header.settings == [.auto, .on, .off])
+        #expect(header.settings == [.auto, .on, .off, .auto, .on, .off])
         #expect(header.keep && header.ended)
         #expect(header.state == .ended)
         #expect(header.ageNanoseconds == 5_000_000_000)
@@ -83,9 +83,20 @@ struct SegmentTests {
             #expect([totals.trials, totals.engaged] == [next(), next()])
             #expect([totals.dropped, totals.errors] == [next(), next()])
         }
+        for interface in AsyncInterface.allCases {
+            let totals = snapshot[interface: interface]
+            #expect([totals.submitCalls, totals.submitted] == [next(), next()])
+            #expect([totals.submitNanoseconds, totals.reapCalls] == [next(), next()])
+            #expect([totals.reaped, totals.reapedInUser] == [next(), next()])
+            #expect([totals.flightNanoseconds, totals.flightRequests] == [next(), next()])
+            #expect([totals.cancelled, totals.errors, totals.bytes] == [next(), next(), next()])
+            for route in AsyncRoute.allCases { #expect(totals[route] == next()) }
+            for depth in totals.depths { #expect(depth == next()) }
+        }
         let histograms =
             Operation.allCases.map { snapshot[$0].latency }
             + Technique.allCases.map { snapshot[$0].latency }
+            + AsyncInterface.allCases.map { snapshot[interface: $0].flight }
         for histogram in histograms {
             #expect([histogram.count, histogram.sumNanoseconds] == [next(), next()])
             #expect(histogram.maxNanoseconds == next() / UInt64(blocks))
@@ -121,8 +132,8 @@ struct SegmentTests {
         for block in 0..<2 {
             let start = SegmentHeader.headerBytes + block * SegmentHeader.blockBytes
             for member in [
-                \Block.reasons, \Block.operations, \Block.techniques, \Block.operation_latency,
-                \Block.technique_latency,
+                \Block.reasons, \Block.operations, \Block.techniques, \Block.async,
+                \Block.operation_latency, \Block.technique_latency, \Block.flight,
             ] as [PartialKeyPath<Block>] {
                 borders.insert(start + MemoryLayout<Block>.offset(of: member)!)
             }
@@ -171,8 +182,10 @@ struct SegmentTests {
     @Test("Another version is refused by its number")
     func version() throws {
         var fixture = SegmentFixture()
-        fixture.setHeader { $0.version = 2 }
-        #expect(try refusal(fixture) == .version(found: 2, expected: 1))
+        for version in [0, 1, 3, UInt32.max] {
+            fixture.setHeader { $0.version = version }
+            #expect(try refusal(fixture) == .version(found: version, expected: 2))
+        }
     }
 
     @Test("Any flipped bit of a field that decides about the layout is refused")
@@ -234,6 +247,7 @@ struct SegmentTests {
             ("ring", { $0.ring = 3 }),
             ("ring_errno", { $0.ring_errno = 4096 }),
             ("setting of ring", { $0.technique_settings.0 = 9 }),
+            ("setting of offload", { $0.technique_settings.5 = 3 }),
         ]
         for (name, change) in changes {
             var fixture = SegmentFixture()
@@ -328,10 +342,10 @@ struct SegmentFileTests {
 
     @Test("The message names file, reason and remedy")
     func message() {
-        let error = SegmentError(path: "/x/1", reason: .version(found: 7, expected: 1))
+        let error = SegmentError(path: "/x/1", reason: .version(found: 7, expected: 2))
         #expect(
             error.description
-                == "/x/1: has layout version 7, this command reads version 1; "
+                == "/x/1: has layout version 7, this command reads version 2; "
                 + "use the iotrap command of the same release as the library")
     }
 }
