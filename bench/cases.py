@@ -4,10 +4,9 @@ import fnmatch
 import os
 import subprocess
 
+from async_cases import ASYNC
 from databases import DATABASES
-from measuring import LIBRARY, PLAIN, PROGRAMS, SLOWFS, Case, Failure, Figure
-
-NO_HARM = 0.97
+from measuring import LIBRARY, NO_HARM, PLAIN, PROGRAMS, SLOWFS, Case, Failure, Figure, test_bed
 
 
 class BlockIO(Case):
@@ -40,14 +39,10 @@ class SlowCase(Case):
 
     def setup(self, bench):
         self.mount = os.path.join(bench.memory, "slow")
-        done = subprocess.run(
-            [SLOWFS, "up", self.mount, *self.options], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise Failure(done.stderr.strip())
+        test_bed(SLOWFS, "up", self.mount, *self.options)
 
     def teardown(self, bench):
-        subprocess.run([SLOWFS, "down", self.mount], check=False)
+        test_bed(SLOWFS, "down", self.mount)
 
 
 class SlowRead(SlowCase):
@@ -211,6 +206,7 @@ CASES = [
     FastCommit("memory-commit-8", "memory", "fdatasync", "shared", 8),
     FastCommit("memory-commit-32", "memory", "fdatasync", "shared", 32),
     *DATABASES,
+    *ASYNC,
 ]
 
 

@@ -9,7 +9,8 @@
 set -euo pipefail
 
 group_build="liburing-dev libaio-dev make gcc libc6-dev binutils"
-group_storage="fio fuse3 libfuse3-dev pkg-config xfsprogs"
+# libfuse 2 as well: file systems served through it treat asynchronous requests differently.
+group_storage="fio fuse3 libfuse3-dev libfuse-dev pkg-config xfsprogs e2fsprogs util-linux-extra"
 group_postgresql="postgresql postgresql-contrib"
 group_sqlite="sqlite3"
 group_mariadb="mariadb-server mariadb-client"

@@ -2,6 +2,7 @@
 
 import math
 import os
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -14,7 +15,9 @@ BUILD = os.environ.get("IOTRAP_BENCH_BUILD", os.path.join(ROOT, "build"))
 LIBRARY = os.path.join(BUILD, "lib", "libiotrap-preload.so")
 COMMAND = os.path.join(BUILD, "bin", "iotrap")
 SLOWFS = os.path.join(ROOT, "bench", "testbeds", "slowfs.sh")
+DEVICES = os.path.join(ROOT, "bench", "testbeds", "devices.sh")
 PLAIN = "plain"
+NO_HARM = 0.97
 
 
 class Failure(Exception):
@@ -26,7 +29,9 @@ class Figure:
     """One line of the table: which number of a sample counts, and what it must reach.
 
     kind "ratio": iotrap / plain must be at least the target; "added": iotrap - plain must be at
-    most the target; "total": the value itself must be at most the target.
+    most the target; "total": the value itself must be at most the target. Another base than plain
+    is one of the case's references. What two plain runs differ by is not held against the library
+    where the target is that of plain itself: the slack.
     """
 
     name: str
@@ -35,11 +40,13 @@ class Figure:
     unit: str = "/s"
     value: str = "operations_per_second"
     scale: float = 1.0
+    base: str = PLAIN
+    slack: float = 0.0
 
 
 @dataclass
 class Row:
-    """The measured pairs of one figure in one mode."""
+    """The measured pairs of one figure in one mode; plain is what its base is."""
 
     figure: Figure
     mode: str
@@ -62,7 +69,7 @@ class Row:
 
     def meets(self, value):
         if self.figure.kind == "ratio":
-            return value >= self.figure.target
+            return value >= self.figure.target - self.figure.slack
         return value <= self.figure.target
 
     def verdict(self):
@@ -93,6 +100,13 @@ def median_interval(values):
         rank += 1
         outside += 2 * math.comb(count, rank) / 2**count
     return ordered[rank], ordered[count - 1 - rank]
+
+
+def test_bed(script, *arguments):
+    """Puts up or takes down a test bed."""
+    done = subprocess.run([script, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failure(done.stderr.strip())
 
 
 class Bench:
@@ -127,8 +141,9 @@ class Bench:
                 env["IOTRAP_SET"] = settings
         return env
 
-    def run(self, mode, *command):
-        """Runs a program and returns its "name value" lines as numbers."""
+    def execute(self, mode, *command):
+        """Runs a program; returns what it printed and the processor seconds that it took."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             list(map(str, command)), env=self.environment(mode), capture_output=True, text=True,
             check=False,
@@ -137,7 +152,13 @@ class Bench:
         if done.returncode != 0 or "ld.so" in done.stderr:
             reason = done.stderr.strip() or f"ended with {done.returncode}"
             raise Failure(f"{os.path.basename(command[0])} ({mode}): {reason}")
-        pairs = (line.split() for line in done.stdout.splitlines())
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        return done.stdout, used
+
+    def run(self, mode, *command):
+        """Runs a program and returns its "name value" lines as numbers."""
+        pairs = (line.split() for line in self.execute(mode, *command)[0].splitlines())
         return {pair[0]: float(pair[1]) for pair in pairs if len(pair) == 2}
 
     def program(self, mode, name, *arguments):
@@ -160,6 +181,7 @@ class Case:
 
     name = ""
     modes = ("auto",)
+    references = ()  # what a figure may be compared with beside plain, measured without iotrap
     figures = ()
     rounds = (9, 5)  # in a full run, in a quick one
 
@@ -180,7 +202,7 @@ class Case:
 def run_case(bench, case):
     """All pairs of one case, the order turned round every time; returns its rows."""
     rows = [Row(figure, mode) for mode in case.modes for figure in case.figures]
-    variants = [PLAIN, *case.modes]
+    variants = [PLAIN, *case.references, *case.modes]
     rounds = case.rounds[1 if bench.quick else 0]
     try:
         case.setup(bench)
@@ -190,7 +212,7 @@ def run_case(bench, case):
             sample = {mode: case.measure(bench, mode) for mode in order}
             for row in rows:
                 figure = row.figure
-                row.plain.append(sample[PLAIN].get(figure.value, 0.0) * figure.scale)
+                row.plain.append(sample[figure.base].get(figure.value, 0.0) * figure.scale)
                 row.iotrap.append(sample[row.mode][figure.value] * figure.scale)
     finally:
         case.teardown(bench)

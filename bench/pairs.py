@@ -9,7 +9,7 @@ import sys
 import time
 
 from cases import CASES, chosen
-from measuring import LIBRARY, ROOT, Bench, Failure, median, run_case
+from measuring import LIBRARY, PLAIN, ROOT, Bench, Failure, median, run_case
 
 RESULTS = os.path.join(ROOT, "build", "bench", "results.json")
 BASELINE = os.path.join(ROOT, "bench", "baseline.json")
@@ -18,27 +18,31 @@ HEADER = ("case", "mode", "plain", "iotrap", "median [min..max]", "target", "ver
 
 def amount(value, unit):
     """A number short enough for the table, with its unit."""
-    if unit in ("/s", "tps"):
+    if unit in ("/s", "tps", "/cpu-s"):
         for limit, suffix in ((1e6, "M"), (1e3, "k")):
             if value >= limit:
                 return f"{value / limit:.2f}{suffix} {unit}"
         return f"{value:.1f} {unit}"
-    return f"{value:.3f} {unit}" if unit == "ms" else f"{value:.1f} {unit}"
+    return f"{value:.3f} {unit}".rstrip() if unit in ("ms", "") else f"{value:.1f} {unit}"
 
 
 def cells(row):
     figure = row.figure
     values = row.compared()
     low, middle, high = min(values), median(values), max(values)
-    plain = "-" if figure.kind == "total" else amount(median(row.plain), figure.unit)
+    # Some cases have nothing to say about plain.
+    plain = amount(median(row.plain), figure.unit) if any(row.plain) else "-"
     if figure.kind == "ratio":
         text = f"{middle:.3f} [{low:.3f}..{high:.3f}]"
         target = f">= {figure.target:g}"
+        if figure.base != PLAIN:
+            target += f" of {figure.base}"
     else:
-        digits, sign = (3, "+") if figure.unit == "ms" else (1, "+")
-        sign = sign if figure.kind == "added" else ""
+        digits = 3 if figure.unit in ("ms", "") else 1
+        sign = "+" if figure.kind == "added" else ""
         text = f"{middle:{sign}.{digits}f} [{low:.{digits}f}..{high:.{digits}f}] {figure.unit}"
-        target = f"<= {figure.target:g} {figure.unit}"
+        text = text.rstrip()
+        target = f"<= {figure.target:g} {figure.unit}".rstrip()
     iotrap = amount(median(row.iotrap), figure.unit)
     return (figure.name, row.mode, plain, iotrap, text, target, row.verdict())
 
@@ -145,7 +149,10 @@ def run_all(bench, cases):
             print(f" not measured: {problem}", file=sys.stderr)
             continue
         rows += found
-        said = ", ".join(f"{row.mode} {cells(row)[4]} {row.verdict()}" for row in found)
+        said = ", ".join(
+            f"{row.mode}{row.figure.name.removeprefix(case.name)} {cells(row)[4]} {row.verdict()}"
+            for row in found
+        )
         print(f" {time.monotonic() - started:.0f} s: {said}", file=sys.stderr)
     with open(bench.log) as log:
         for line in sorted({line.strip() for line in log})[:20]:

@@ -1,14 +1,16 @@
 #!/bin/bash
 # Mounts and unmounts slowfs, a pass-through file system with settable slowness (see slowfs.c).
 #
-#   slowfs.sh up DIR [--backing DIR] [slowfs options]   mount on DIR; prints what was mounted
-#   slowfs.sh down DIR                                  unmount, stop, remove what `up` made
+#   slowfs.sh up DIR [--libfuse2] [--backing DIR] [options]   mount on DIR; prints what was mounted
+#   slowfs.sh down DIR                                        unmount, stop, remove what `up` made
+#
+# With --libfuse2 the file system is legacyfs (see legacyfs.c), and the options are its own.
 #
 # Files live in DIR.slowfs/backing unless --backing names a folder, which is then kept. Ends with
 # an error, never with a plain folder that looks like the mount, when mounting does not work.
 set -eu
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-binary=${SLOWFS:-$here/../../build/bench/slowfs}
+name=slowfs
 
 fail() {
 	echo "slowfs.sh: $*" >&2
@@ -16,17 +18,23 @@ fail() {
 }
 
 is_mounted() {
-	mountpoint -q "$1" && [ "$(findmnt -n -o FSTYPE --mountpoint "$1")" = fuse.slowfs ]
+	mountpoint -q "$1" && [ "$(findmnt -n -o FSTYPE --mountpoint "$1")" = "fuse.$name" ]
 }
 
 up() {
-	local state=$mount.slowfs backing=
+	local state=$mount.slowfs backing= binary
+	if [ "${1:-}" = --libfuse2 ]; then
+		name=legacyfs
+		shift
+	fi
+	binary=$here/../../build/bench/$name
+	[ $name != slowfs ] || binary=${SLOWFS:-$binary}
 	if [ "${1:-}" = --backing ]; then
 		backing=$(cd "$2" && pwd)
 		shift 2
 	fi
 	[ -e /dev/fuse ] || fail "no /dev/fuse here"
-	[ -x "$binary" ] || make -s -C "$here/.." slowfs || fail "cannot build slowfs"
+	[ -x "$binary" ] || make -s -C "$here/.." "$name" || fail "cannot build $name"
 	if mountpoint -q "$mount" 2>/dev/null; then
 		fail "$mount is a mount already"
 	fi
@@ -38,15 +46,16 @@ up() {
 		backing=$state/backing
 		mkdir -p -m 1777 "$backing"
 	fi
-	local options=subtype=slowfs,fsname=slowfs,default_permissions
+	local options=subtype=$name,fsname=$name,default_permissions
 	[ "$(id -u)" != 0 ] || options+=,allow_other
 	"$binary" "$backing" "$mount" -f -o "$options" "$@" \
 		>"$state/log" 2>&1 </dev/null &
 	local pid=$!
 	echo $pid >"$state/pid"
+	echo "$name" >"$state/name"
 	for _ in $(seq 100); do
 		if is_mounted "$mount"; then
-			echo "slowfs: $backing on $mount ${*:-}"
+			echo "$name: $backing on $mount ${*:-}"
 			return 0
 		fi
 		kill -0 $pid 2>/dev/null || break
@@ -62,8 +71,9 @@ up() {
 down() {
 	local state=$mount.slowfs pid=
 	[ -s "$state/pid" ] && pid=$(cat "$state/pid")
+	[ -s "$state/name" ] && name=$(cat "$state/name")
 	if mountpoint -q "$mount" 2>/dev/null; then
-		is_mounted "$mount" || fail "$mount is a mount, but not of slowfs"
+		is_mounted "$mount" || fail "$mount is a mount, but not of $name"
 		for _ in $(seq 50); do
 			umount "$mount" 2>/dev/null || fusermount3 -u "$mount" 2>/dev/null || true
 			mountpoint -q "$mount" || break
@@ -79,7 +89,7 @@ down() {
 	[ ! -d "$mount" ] || rmdir "$mount"
 }
 
-[ $# -ge 2 ] || fail "usage: slowfs.sh up|down DIR [--backing DIR] [options]"
+[ $# -ge 2 ] || fail "usage: slowfs.sh up|down DIR [--libfuse2] [--backing DIR] [options]"
 action=$1
 mkdir -p "$(dirname "$2")"
 mount=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
