@@ -15,6 +15,30 @@
 
 #pragma clang assume_nonnull begin
 
+/* --- counters -------------------------------------------------------------------- */
+
+static inline struct iotrap_stats_async *iotrap_block_async(struct iotrap_stats_block *block,
+							    uint32_t interface)
+{
+	return &block->async[interface];
+}
+
+static inline uint64_t *iotrap_async_route_count(struct iotrap_stats_async *counts, uint32_t route)
+{
+	return &counts->routes[route];
+}
+
+static inline uint64_t *iotrap_async_depth_count(struct iotrap_stats_async *counts, uint32_t index)
+{
+	return &counts->depths[index];
+}
+
+static inline struct iotrap_stats_histogram *iotrap_block_flight(struct iotrap_stats_block *block,
+								 uint32_t interface)
+{
+	return &block->flight[interface];
+}
+
 /* --- requests ---------------------------------------------------------------- */
 
 /* Where a finished request goes. */

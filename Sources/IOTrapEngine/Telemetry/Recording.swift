@@ -26,7 +26,8 @@ enum Recording {
             bit: IOTRAP_OP_COUNT.rawValue + technique)
     }
 
-    private static func reserved(
+    /// The histogram, once there is memory behind it. `bit`: its own in `thread.histograms`.
+    static func reserved(
         _ thread: UnsafeMutablePointer<iotrap_thread>,
         _ histogram: UnsafeMutablePointer<iotrap_stats_histogram>, bit: UInt32
     ) -> UnsafeMutablePointer<iotrap_stats_histogram>? {
