@@ -16,7 +16,9 @@ enum DoctorCommand {
         let (configuration, settings) = setup.settings()
         let kernel = KernelChecks(insistsOnRing: configuration.insistsOnRing)
         let findings =
-            kernel.findings() + setup.libraries() + settings + [setup.statistics()]
+            kernel.findings()
+            + AsyncChecks(kernel: kernel, configuration: configuration).findings()
+            + setup.libraries() + settings + [setup.statistics()]
         for finding in findings { print(finding) }
         let fails = findings.contains { $0.level == .fail } || !kernel.allowsRings
         Diagnostics.write(

@@ -37,7 +37,7 @@ struct KernelChecks {
         [kernel, sysctl, seccompFinding, memlock, trial, features].compactMap { $0 }
     }
 
-    private func isAtLeast(_ major: Int, _ minor: Int) -> Bool {
+    func isAtLeast(_ major: Int, _ minor: Int) -> Bool {
         version.major > major || version.major == major && version.minor >= minor
     }
 
@@ -171,7 +171,8 @@ struct KernelChecks {
         return Int(line.dropFirst("Seccomp:".count).drop { $0 == "\t" || $0 == " " })
     }
 
-    private static func number(in path: String) -> String? {
+    /// The first line of a small file.
+    static func number(in path: String) -> String? {
         smallFile(path).map {
             String(decoding: $0.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
         }

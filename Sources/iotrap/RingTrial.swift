@@ -9,7 +9,7 @@ enum RingTrial {
 
     /// What came of it.
     enum Outcome: Equatable {
-        /// It works; `IOTRAP_RING_FEATURE_` bits.
+        /// It works; `IOTRAP_RING_FEATURE_` bits, and `asynchronousFeature`.
         case works(features: UInt32)
         /// io_uring_setup failed with this errno.
         case refused(errno: Int32)
@@ -20,6 +20,9 @@ enum RingTrial {
         /// The process could not be started.
         case notTried(errno: Int32)
     }
+
+    /// Set when the larger ring for requests in flight works as well.
+    static let asynchronousFeature: UInt32 = 1 << 4
 
     /// Exit statuses of the trial: an errno, or one of these with the feature bits added.
     private static let wrongAnswerStatus: Int32 = 199
@@ -49,6 +52,17 @@ enum RingTrial {
         var error: Int32 = 0
         guard let ring = iotrap_ring_create(1, &error) else { return -error }
         defer { iotrap_ring_destroy(ring) }
+        guard answersRight(ring) else { return wrongAnswerStatus }
+        var features = iotrap_ring_features(ring)
+        if let larger = iotrap_ring_create_async(1, 0, &error) {
+            if answersRight(larger) { features |= asynchronousFeature }
+            iotrap_ring_destroy(larger)
+        }
+        return successStatus + Int32(features)
+    }
+
+    /// True when a read through the ring gives what is in the file.
+    private static func answersRight(_ ring: OpaquePointer) -> Bool {
         let own = open("/proc/self/exe", O_RDONLY | O_CLOEXEC)
         defer { close(own) }
         var word: UInt32 = 0
@@ -60,9 +74,8 @@ enum RingTrial {
                 ring, IOTRAP_REQUEST_READ.rawValue, own, &word, count, 0, 7) == 1,
             iotrap_ring_submit_and_wait(ring) == 1,
             iotrap_ring_reap(ring, &userData, &result) == 1
-        else { return wrongAnswerStatus }
+        else { return false }
         // The beginning of every ELF file, read as a little-endian number.
-        let isRight = userData == 7 && result == Int32(count) && word == 0x464c_457f
-        return isRight ? successStatus + Int32(iotrap_ring_features(ring)) : wrongAnswerStatus
+        return userData == 7 && result == Int32(count) && word == 0x464c_457f
     }
 }

@@ -20,8 +20,8 @@ struct DoctorTests {
     func verdict() throws {
         let outcome = try Scratch().iotrap(["doctor"])
         for subject in [
-            "kernel", "sysctl", "seccomp", "memlock", "io_uring", "library", "settings",
-            "statistics",
+            "kernel", "sysctl", "seccomp", "memlock", "io_uring", "aio-max-nr", "libaio",
+            "posix-aio", "library", "settings", "statistics",
         ] {
             let found = lines(subject, outcome)
             #expect(!found.isEmpty, "\(subject)")
@@ -45,6 +45,36 @@ struct DoctorTests {
         }
         #expect(try line("settings", outcome).contains("'nonsense' in IOTRAP_MODE"))
         #expect(outcome.status == 1)
+    }
+
+    @Test("What asynchronous programs get follows the settings, and never fails anything")
+    func asynchronous() throws {
+        let scratch = try Scratch()
+        let plain = try scratch.iotrap(["doctor"])
+        let off = try scratch.iotrap(["doctor"], ["IOTRAP_SET": "libaio=off,posix-aio=off"])
+        #expect(off.status == plain.status)
+        #expect(try line("libaio", off).hasSuffix(" libaio=off: requests stay with the kernel's own"))
+        #expect(
+            try line("posix-aio", off).hasSuffix(" posix-aio=off: requests stay with glibc's threads"))
+        let observing = try scratch.iotrap(["doctor"], ["IOTRAP_MODE": "observe"])
+        #expect(try line("libaio", observing).contains(" mode observe: "))
+        guard plain.status == 0 else {
+            print("SKIP asynchronous: io_uring does not work here")
+            return
+        }
+        #expect(try line("libaio", plain).contains("a ring for each thread"))
+        #expect(try line("posix-aio", plain).contains("one thread with a ring"))
+    }
+
+    @Test("The kernel's limit of libaio is told as the kernel tells it")
+    func libaioLimit() throws {
+        let path = "/proc/sys/fs/aio-max-nr"
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            print("SKIP libaioLimit: no \(path)")
+            return
+        }
+        let most = text.trimmingCharacters(in: .whitespacesAndNewlines)
+        #expect(try line("aio-max-nr", try Scratch().iotrap(["doctor"])).contains(" of \(most) events"))
     }
 
     @Test("Settings and a library that keep everything plain are failures")
@@ -129,6 +159,9 @@ struct DoctorTests {
             #expect(outcome.status == 1, "\(outcome.errors)")
             let line = try line("io_uring", outcome)
             #expect(line.hasPrefix("fail ") && line.contains("Operation not permitted"))
+            for subject in ["libaio", "posix-aio"] {
+                #expect(try self.line(subject, outcome).contains("no io_uring: requests stay"))
+            }
             #expect(outcome.output.contains("seccomp filter refuses it"))
             #expect(outcome.output.contains("pass-through only"))
         }
