@@ -23,16 +23,19 @@ is_mounted() {
 
 up() {
 	local state=$mount.slowfs backing= binary
-	if [ "${1:-}" = --libfuse2 ]; then
-		name=legacyfs
+	while :; do
+		case ${1:-} in
+		--libfuse2) name=legacyfs ;;
+		--backing)
+			backing=$(cd "$2" && pwd)
+			shift
+			;;
+		*) break ;;
+		esac
 		shift
-	fi
+	done
 	binary=$here/../../build/bench/$name
 	[ $name != slowfs ] || binary=${SLOWFS:-$binary}
-	if [ "${1:-}" = --backing ]; then
-		backing=$(cd "$2" && pwd)
-		shift 2
-	fi
 	[ -e /dev/fuse ] || fail "no /dev/fuse here"
 	[ -x "$binary" ] || make -s -C "$here/.." "$name" || fail "cannot build $name"
 	if mountpoint -q "$mount" 2>/dev/null; then
