@@ -4,6 +4,7 @@ import math
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
@@ -103,8 +104,22 @@ def median_interval(values):
 
 
 def test_bed(script, *arguments):
-    """Puts up or takes down a test bed."""
-    done = subprocess.run([script, *arguments], capture_output=True, text=True, check=False)
+    """Puts up or takes down a test bed, to the end: Ctrl-C takes effect afterwards."""
+    stops = []
+    handlers = {
+        number: signal.signal(number, lambda number, frame: stops.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        done = subprocess.run(
+            [script, *arguments], capture_output=True, text=True, check=False,
+            start_new_session=True,
+        )
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if stops:
+        signal.raise_signal(stops[0])
     if done.returncode != 0:
         raise Failure(done.stderr.strip())
 
