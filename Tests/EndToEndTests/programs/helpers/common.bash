@@ -152,10 +152,16 @@ tail_logs() {
 	done
 }
 
+# Commands that take down what a script set up, run in order when it ends in any way.
+at_end=()
+
 finish() {
-	local status=$?
+	local status=$? command
 	trap - EXIT
 	[ -z "$server" ] || crash_server
+	for command in "${at_end[@]}"; do
+		eval "$command" || echo "note: at the end, status $? of: $command"
+	done
 	if [ "$status" != 0 ] && [ "$status" != 77 ]; then
 		tail_logs "$scratch"/*.log "$scratch"/*/*.log
 	fi
@@ -187,12 +193,41 @@ rings_work() {
 	esac
 }
 
+# Adds up the statistics of all processes so far, for `statistic`.
+sum_statistics() {
+	"$python" "$repository/bench/demo/segments.py" "$stats" >"$scratch/sums" ||
+		fail "the statistics cannot be read"
+}
+
+# Checks that asynchronous requests went through the library: expect_async INTERFACE [NAME]...
+# INTERFACE is libaio or posix, each NAME as for expect_traffic: what must have happened in force.
+# Goes after expect_traffic, which adds up.
+expect_async() {
+	local interface=$1 async=async.$1 route routes= served=0
+	shift
+	[ "$mode" != bare ] || return 0
+	for route in kernel ring service inline; do
+		routes+=" $route $(statistic "$async.route.$route")"
+	done
+	echo "$interface: $(statistic "$async.submitted") requests in" \
+		"$(statistic "$async.submit-calls") calls:$routes; told of" \
+		"$(statistic "$async.reaped"), $(statistic "$async.cancelled") cancelled," \
+		"$(statistic "$async.errors") errors"
+	expect_positive "$async.submit-calls" "$async.submitted"
+	for route in ring service inline; do
+		served=$((served + $(statistic "$async.route.$route")))
+	done
+	case $mode in
+	observe) [ "$served" = 0 ] || fail "mode observe served $served requests" ;;
+	force) ! rings_work || expect_positive "$@" ;;
+	esac
+}
+
 # Checks through the statistics that the program went through the library:
 # expect_traffic [NAME]... where each NAME must be positive in mode force.
 expect_traffic() {
 	[ "$mode" != bare ] || return 0
-	"$python" "$repository/bench/demo/segments.py" "$stats" >"$scratch/sums" ||
-		fail "the statistics cannot be read"
+	sum_statistics
 	echo "traffic: $(statistic segments) processes, $(statistic calls) calls," \
 		"$(statistic accelerated) accelerated; ring $(statistic technique.ring.calls)," \
 		"split $(statistic technique.split.calls)," \
