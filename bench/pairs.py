@@ -162,22 +162,26 @@ def run_all(bench, cases):
 
 def main():
     parser = argparse.ArgumentParser(prog="bench/run.sh", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter pairs, 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter pairs, 8 minutes")
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     parser.add_argument("--record", action="store_true", help="store the ratios of this run")
     parser.add_argument("--compare", action="store_true", help="compare with the stored ratios")
+    parser.add_argument("--mode", action="append", metavar="MODE[+KEY=VALUE,...]",
+                        help="measure in this mode, not the usual ones; may be repeated")
     parser.add_argument("case", nargs="*", help="names of cases, may hold * and ?")
     options = parser.parse_args()
     if options.list:
         print("\n".join(case.name for case in CASES))
         return 0
-    if options.record and options.case:
-        parser.error("--record stores a run of all cases")
+    if options.record and (options.case or options.mode):
+        parser.error("--record stores a run of all cases in their usual modes")
     try:
         cases = chosen(options.case)
     except Failure as problem:
         print(f"bench/run.sh: {problem}", file=sys.stderr)
         return 2
+    for case in cases if options.mode else ():
+        case.modes = tuple(options.mode)
     if not os.path.exists(LIBRARY):
         print(f"bench/run.sh: {LIBRARY} is missing: run make first", file=sys.stderr)
         return 1

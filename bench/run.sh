@@ -1,7 +1,7 @@
 #!/bin/bash
 # Measures the figures of the library in interleaved pairs; see bench/README.md.
 #
-#   bench/run.sh [--quick] [--list] [--record] [--compare] [case name or pattern...]
+#   bench/run.sh [--quick] [--list] [--record] [--compare] [--mode MODE]... [case name or pattern...]
 #
 # Ends with 0 even where a figure falls short: a benchmark reports, it does not judge.
 set -eu
