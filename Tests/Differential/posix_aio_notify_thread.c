@@ -46,8 +46,8 @@ static void tell(union sigval value)
 	observe("thread: value %d, stack fits %d, guard %d, %s, %d signals blocked, own %d",
 		value.sival_int,
 		stack_bytes + guard_bytes >= stack_asked && stack_bytes < 4 * stack_asked,
-		guard_bytes, detached == PTHREAD_CREATE_DETACHED ? "detached" : "joinable", blocked,
-		own++);
+		guard_bytes >= guard_asked,
+		detached == PTHREAD_CREATE_DETACHED ? "detached" : "joinable", blocked, own++);
 	observe("thread: main %d, leader %d", pthread_equal(pthread_self(), told_in) != 0,
 		gettid() == getpid());
 	aio_observe_now("thread", told_of);
