@@ -17,13 +17,14 @@ group_mariadb="mariadb-server mariadb-client"
 group_redis="redis-server redis-tools"
 group_rocksdb="rocksdb-tools librocksdb-dev"
 group_tools="g++ python3 procps util-linux git tar gzip"
+group_async="qemu-utils sysbench stress-ng"
 
 groups_of() {
 	case $1 in
 	build) echo build ;;
 	demo) echo build storage postgresql sqlite tools ;;
 	bench) echo build storage postgresql sqlite tools ;;
-	test) echo build storage postgresql sqlite mariadb redis rocksdb tools ;;
+	test) echo build storage postgresql sqlite mariadb redis rocksdb tools async ;;
 	*)
 		echo "deps.sh: unknown set '$1'; the sets are build, test, demo, bench" >&2
 		exit 2
