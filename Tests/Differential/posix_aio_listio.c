@@ -171,7 +171,7 @@ static void signals(void)
 	observe("list told %d", take_signals(SIGRTMIN, 1));
 	observe("requests told %d", take_signals(SIGRTMIN + 1, 2));
 	event.sigev_signo = 1000;
-	CALL(lio_listio(LIO_NOWAIT, list, 0, &event));
+	observe("no such signal: %d", lio_listio(LIO_NOWAIT, list, 0, &event));
 	event.sigev_notify = SIGEV_NONE;
 	CALL(lio_listio(LIO_NOWAIT, list, 0, &event));
 }
