@@ -77,6 +77,25 @@ extension SharedStateTests {
             for request in all { RequestPool.give(request) }
         }
 
+        @Test func aRequestTakenAndGivenBackInBetweenIsNoticed() throws {
+            // Two out, and the first of them back at once: whoever looked at the list before sees
+            // the same first request again, but what it names as the next is somebody's by now.
+            let shared = Atomic<Int>(0)
+            onThreads(4) { index in
+                for round in 0..<300_000 {
+                    guard let one = RequestPool.take(), let two = RequestPool.take() else { return }
+                    one.pointee.data = 0
+                    two.pointee.data = UInt64(index) << 32 | UInt64(round)
+                    RequestPool.give(one)
+                    if two.pointee.data != UInt64(index) << 32 | UInt64(round) {
+                        shared.wrappingAdd(1, ordering: .relaxed)
+                    }
+                    RequestPool.give(two)
+                }
+            }
+            #expect(shared.load(ordering: .relaxed) == 0)
+        }
+
         @Test func requestsPassFromOneThreadToAnother() throws {
             // One thread takes and fills, the other reads and gives back, as with submission and
             // completion; the sanitizer sees whether everything in between is ordered.
