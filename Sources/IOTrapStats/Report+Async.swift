@@ -34,7 +34,7 @@ extension Report {
 
     private func flightItems(_ totals: AsyncTotals) -> [String] {
         let flight = totals.flight
-        guard flight.p50 != nil else { return ["no request has ended yet"] }
+        guard flight.p50 != nil else { return [nothingTimed(totals)] }
         return [
             "p50 \(latencyText(flight.p50))", "p99 \(latencyText(flight.p99))",
             "p99.9 \(latencyText(flight.p999))", "max \(Units.latency(flight.maxNanoseconds))",
@@ -72,11 +72,18 @@ extension Report {
         guard let ratio = totals.triggerRatio,
             let submit = totals.submitNanosecondsPerRequest,
             let flight = totals.flightNanosecondsPerRequest
-        else { return "- (no request has ended yet)" }
+        else { return "- (\(nothingTimed(totals)))" }
         let number = ratio < 10 ? Units.decimal(ratio, places: 3) : each(ratio)
         return "\(number): a request takes "
             + "\(Units.latency(whole(submit))) to submit and is in flight for "
             + Units.latency(whole(flight))
+    }
+
+    /// Why there is no time in flight to show.
+    private func nothingTimed(_ totals: AsyncTotals) -> String {
+        totals.submitted > 0 && totals[.inline] >= totals.submitted
+            ? "none was in flight: all data was cached and moved at once"
+            : "no request was timed in flight yet"
     }
 
     /// What the trigger ratio means for the program.

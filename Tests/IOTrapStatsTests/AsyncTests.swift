@@ -78,9 +78,9 @@ struct AsyncTests {
         totals.submitCalls = 1
         let lines = try section(.libaio, snapshot([.libaio: totals]))
         #expect(lines.contains("  submitted     0 requests (0 B) in 1 calls, 0.0 a call"))
-        #expect(lines.contains("  latency       no request has ended yet"))
+        #expect(lines.contains("  latency       no request was timed in flight yet"))
         #expect(lines.contains("  in flight     -"))
-        #expect(lines.contains("  trigger ratio - (no request has ended yet)"))
+        #expect(lines.contains("  trigger ratio - (no request was timed in flight yet)"))
         totals = AsyncTotals()
         totals.reapCalls = 1
         #expect(totals.isUsed)
@@ -90,6 +90,17 @@ struct AsyncTests {
         totals.submitNanoseconds = 5
         totals.flightRequests = 1
         #expect(totals.triggerRatio == nil, "a flight of no time")
+    }
+
+    @Test("Requests that were all done inside the call were never in flight")
+    func allInline() throws {
+        var totals = AsyncTotals()
+        totals.submitCalls = 3
+        totals.submitted = 3
+        totals.routes[AsyncRoute.inline.rawValue] = 3
+        let lines = try section(.posix, snapshot([.posix: totals]))
+        #expect(lines.contains { $0.hasPrefix("  latency       none was in flight: all data was") })
+        #expect(lines.last?.hasPrefix("  trigger ratio - (none was in flight") == true)
     }
 
     @Test(
