@@ -2,8 +2,10 @@
 #ifndef IOTRAP_REAL_H
 #define IOTRAP_REAL_H
 
+#include <aio.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libaio.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -26,6 +28,9 @@ int __open_2(const char *path, int flags);
 int __openat_2(int directory, const char *path, int flags);
 int __open64_2(const char *path, int flags);
 int __openat64_2(int directory, const char *path, int flags);
+
+/* Exported by libaio, but no longer declared. */
+int io_queue_wait(io_context_t context, struct timespec *timeout);
 
 enum iotrap_real_index {
 #define HOOK(name) IOTRAP_REAL_##name,

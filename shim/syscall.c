@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 
 #include "environment.h"
+#include "iotrap_aio.h"
+#include "aio_syscalls.h"
 #include "real.h"
 
 #define RAW() REAL(syscall)(number, a, b, c, d, e, f)
@@ -110,6 +112,13 @@ static long descriptor_call(long number, long a, long b, long c, long d, long e)
 	}
 }
 
+static long aio_call(long number, long a, long b, long c, long d, long e, long f)
+{
+	int64_t result = iotrap_aio_syscall(number, a, b, c, d, e, f);
+
+	return result == IOTRAP_AIO_DECLINED ? RAW() : (long)iotrap_answer(result);
+}
+
 __attribute__((visibility("hidden"))) long iotrap_syscall_hook(long number, long a, long b, long c,
 							       long d, long e, long f);
 
@@ -156,6 +165,13 @@ long iotrap_syscall_hook(long number, long a, long b, long c, long d, long e, lo
 	case SYS_execve:
 	case SYS_execveat:
 		return descriptor_call(number, a, b, c, d, e);
+	case SYS_io_setup:
+	case SYS_io_destroy:
+	case SYS_io_submit:
+	case SYS_io_cancel:
+	case SYS_io_getevents:
+	case SYS_io_pgetevents:
+		return aio_call(number, a, b, c, d, e, f);
 	case SYS_exit_group:
 		if (!iotrap_is_bare())
 			iotrap_finish();

@@ -10,7 +10,6 @@
 
 #include "iotrap_aio.h"
 
-uint32_t iotrap_aio_unsubmitted;
 struct iotrap_request_pool iotrap_pool_storage;
 
 long iotrap_io_setup_raw(unsigned int events, uint64_t *handle)

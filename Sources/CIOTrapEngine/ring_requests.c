@@ -119,6 +119,19 @@ uint32_t iotrap_ring_queued(const struct iotrap_ring *ring)
 	return sq->sqe_tail - __atomic_load_n(sq->khead, __ATOMIC_ACQUIRE);
 }
 
+int iotrap_ring_unqueue_last(struct iotrap_ring *ring, uint64_t *user_data)
+{
+	struct io_uring_sq *sq = &ring->uring.sq;
+
+	if (!iotrap_ring_queued(ring))
+		return 0;
+	sq->sqe_tail--;
+	sq->sqe_head = sq->sqe_tail;
+	*user_data = sq->sqes[sq->sqe_tail & sq->ring_mask].user_data;
+	__atomic_store_n(sq->ktail, sq->sqe_tail, __ATOMIC_RELEASE);
+	return 1;
+}
+
 int iotrap_ring_enter(struct iotrap_ring *ring, uint32_t wait_for, uint64_t timeout_ns,
 		      const uint64_t *sigmask)
 {

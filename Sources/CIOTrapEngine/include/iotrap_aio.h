@@ -44,11 +44,13 @@ static inline struct iotrap_stats_histogram *iotrap_block_flight(struct iotrap_s
 /* Where a finished request goes. */
 enum iotrap_request_destination {
 	IOTRAP_TO_CONTEXT = 0, /* a libaio context */
-	IOTRAP_TO_AIOCB        /* an aiocb */
+	IOTRAP_TO_AIOCB,       /* an aiocb */
+	IOTRAP_TO_SERVICE      /* a message to the service thread: see iotrap_posix.h */
 };
 
 #define IOTRAP_REQUEST_SERIAL 1u  /* runs after those before it on its descriptor are done */
 #define IOTRAP_REQUEST_BARRIER 2u /* a sync: after those before it, but others may follow */
+#define IOTRAP_REQUEST_STORAGE 4u /* on a file or block device: it ends by itself */
 
 /*
  * A request in flight or waiting to be. Requests live in the pool (AIO/RequestPool)
@@ -60,7 +62,7 @@ struct iotrap_request {
 	uint8_t kind;    /* enum iotrap_request_kind */
 	uint8_t flags;   /* of the ring: IOTRAP_SUBMIT_* */
 	uint8_t destination;
-	uint8_t order; /* IOTRAP_REQUEST_SERIAL, IOTRAP_REQUEST_BARRIER */
+	uint8_t order; /* IOTRAP_REQUEST_* of an aiocb's; else 0 */
 	int32_t descriptor;
 	uint32_t rw_flags; /* RWF_*, or poll events */
 	uint32_t priority;
@@ -145,6 +147,9 @@ int iotrap_ring_knows(struct iotrap_ring *ring, uint32_t opcode);
 int iotrap_ring_enter(struct iotrap_ring *ring, uint32_t wait_for, uint64_t timeout_ns,
 		      const uint64_t *_Nullable sigmask);
 
+/* Takes back the request queued last, if the kernel has not taken it: 1 and its user_data, or 0. */
+int iotrap_ring_unqueue_last(struct iotrap_ring *ring, uint64_t *user_data);
+
 /* Requests queued and not yet submitted. */
 uint32_t iotrap_ring_queued(const struct iotrap_ring *ring);
 /* Nonzero when completions are there to be taken. */
@@ -224,10 +229,14 @@ long iotrap_io_cancel_raw(uint64_t handle, void *_Nullable iocb, void *_Nullable
 int64_t iotrap_io_setup(uint32_t events, uint64_t *_Nullable handle);
 int64_t iotrap_io_destroy(uint64_t handle);
 int64_t iotrap_io_submit(uint64_t handle, int64_t count, const uint64_t *_Nullable iocbs);
-/* mask: argument of io_pgetevents(2) (struct __aio_sigset), or NULL. */
+/*
+ * mask: argument of io_pgetevents(2) (struct __aio_sigset), or NULL. by_library: as
+ * libaio's function, which answers 0 by itself when there are no events and the timeout
+ * is zero, whatever the other arguments are.
+ */
 int64_t iotrap_io_getevents(uint64_t handle, int64_t minimum, int64_t count,
 			    struct iotrap_event *_Nullable events, const void *_Nullable timeout,
-			    const void *_Nullable mask);
+			    const void *_Nullable mask, int by_library);
 int64_t iotrap_io_cancel(uint64_t handle, uint64_t iocb, struct iotrap_event *_Nullable event);
 
 /* --- the service thread --------------------------------------------------------- */
@@ -252,8 +261,6 @@ long iotrap_write_raw(int fd, const void *buffer, size_t bytes);
 
 /* --- end of process and descriptors ---------------------------------------------- */
 
-/* Nonzero while requests of POSIX AIO wait for the service thread to submit them. */
-extern uint32_t iotrap_aio_unsubmitted;
 /*
  * The program is about to close first...last: requests that name them and are not
  * submitted yet are submitted first; those that wait their turn are cancelled.

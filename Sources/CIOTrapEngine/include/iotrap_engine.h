@@ -21,6 +21,7 @@
 #define IOTRAP_STATE_BARE 0xfffffffeu /* straight to the kernel: inside the engine, or ending */
 
 struct iotrap_ring;
+struct iotrap_caller;
 
 /*
  * Per thread, in static TLS. The hot path compares state with the guard word,
@@ -39,6 +40,13 @@ struct iotrap_thread {
 	uint32_t vfork_state; /* state to return to when they are gone */
 	uint16_t countdown[IOTRAP_OP_COUNT]; /* calls until one is timed again */
 	uint16_t interval[IOTRAP_OP_COUNT];  /* calls a timed one stands for */
+	/* libaio; see AIO/Inside.swift */
+	struct iotrap_caller *_Nullable caller;
+	uintptr_t inside; /* stack address of the call in its critical part; 0: none */
+	uint32_t *_Nullable inside_locks[2]; /* locks held there */
+	uint64_t pages_readable[8];          /* by page number: seen to be there */
+	uint64_t pages_writable[8];
+	uint32_t flights; /* requests since one was timed */
 };
 
 extern __thread struct iotrap_thread iotrap_thread_state __attribute__((tls_model("initial-exec")));
@@ -60,6 +68,16 @@ static inline uint16_t *iotrap_countdown(struct iotrap_thread *self, uint32_t op
 static inline uint16_t *iotrap_interval(struct iotrap_thread *self, uint32_t operation)
 {
 	return &self->interval[operation];
+}
+
+static inline uint64_t *iotrap_page_readable(struct iotrap_thread *self, uint64_t page)
+{
+	return &self->pages_readable[page % 8];
+}
+
+static inline uint64_t *iotrap_page_writable(struct iotrap_thread *self, uint64_t page)
+{
+	return &self->pages_writable[page % 8];
 }
 
 static inline struct iotrap_stats_operation *

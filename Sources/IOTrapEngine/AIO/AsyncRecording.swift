@@ -61,6 +61,13 @@ enum AsyncRecording {
         counts.pointee.reaped_in_user &+= inUser
     }
 
+    /// The program was told of the end of one request, without a system call.
+    static func told(_ thread: Thread, _ interface: iotrap_async_interface) {
+        guard let counts = counts(thread, interface) else { return }
+        counts.pointee.reaped &+= 1
+        counts.pointee.reaped_in_user &+= 1
+    }
+
     /// The end of one request.
     ///
     /// - Parameters:

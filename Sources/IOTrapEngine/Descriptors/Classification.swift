@@ -17,7 +17,7 @@ enum Classification {
         if kind != .notRegular && iotrap_file_is_pseudo(fd, facts.device) != 0 {
             kind = .notRegular
         }
-        let slot = Slot(kind: kind, appends: facts.status_flags & OpenFlags.append != 0)
+        let slot = Slot(kind: kind, flags: facts.status_flags)
         DescriptorTable.store(fd, slot)
         return slot
     }

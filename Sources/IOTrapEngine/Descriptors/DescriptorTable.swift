@@ -87,7 +87,7 @@ public func iotrap_descriptor_opened(_ fd: Int32, _ flags: UInt32) {
     } else {
         kind = flags & OpenFlags.direct != 0 ? .unknown : .openedBuffered
     }
-    DescriptorTable.store(fd, Slot(kind: kind, appends: flags & OpenFlags.append != 0))
+    DescriptorTable.store(fd, Slot(kind: kind, flags: flags))
 }
 
 /// See iotrap_engine.h.
@@ -128,6 +128,8 @@ public func iotrap_descriptor_surrender(_ fd: Int32) {
 
 /// Open flags by their kernel values on x86_64; C defines O_DIRECT for GNU sources only.
 enum OpenFlags {
+    static let accessMask: UInt32 = 3
+    static let writeOnly: UInt32 = 1
     static let append: UInt32 = 0o2000
     static let path: UInt32 = 0o10000000
     static let direct: UInt32 = 0o40000

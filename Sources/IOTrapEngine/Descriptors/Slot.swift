@@ -22,12 +22,17 @@ enum DescriptorKind: UInt8 {
 struct Slot: Equatable {
     var word: UInt64
 
-    /// Bits 0-2 kind, 3 append, 16-31 file record + 1, 32-63 that record's generation.
+    /// Bits 0-2 kind, 3 append, 4 may be read, 16-31 file record + 1, 32-63 that
+    /// record's generation.
+    ///
+    /// - Parameter flags: status flags of the open file description.
     init(
-        kind: DescriptorKind, appends: Bool = false, file: UInt32 = 0, generation: UInt32 = 0
+        kind: DescriptorKind, flags: UInt32 = 0, file: UInt32 = 0, generation: UInt32 = 0
     ) {
+        let access = flags & OpenFlags.accessMask
         word =
-            UInt64(kind.rawValue) | (appends ? 1 << 3 : 0) | UInt64(file) << 16
+            UInt64(kind.rawValue) | (flags & OpenFlags.append != 0 ? 1 << 3 : 0)
+            | (access != OpenFlags.writeOnly ? 1 << 4 : 0) | UInt64(file) << 16
             | UInt64(generation) << 32
     }
 
@@ -41,6 +46,10 @@ struct Slot: Equatable {
 
     @inline(__always)
     var appends: Bool { word & (1 << 3) != 0 }
+
+    /// True when the access mode lets it be read.
+    @inline(__always)
+    var mayRead: Bool { word & (1 << 4) != 0 }
 
     /// Index of the file record + 1; 0: none yet.
     var file: UInt32 { UInt32(truncatingIfNeeded: word >> 16) & 0xffff }

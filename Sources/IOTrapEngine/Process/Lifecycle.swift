@@ -93,6 +93,8 @@ private func attach(_ thread: UnsafeMutablePointer<iotrap_thread>) {
     thread.pointee.histograms = 0
     thread.pointee.ring = nil
     thread.pointee.ring_error = 0
+    thread.pointee.caller = nil
+    thread.pointee.inside = 0
     for operation in 0..<IOTRAP_OP_COUNT.rawValue {
         // The first call is timed: short programs would else show no latency at all.
         iotrap_countdown(thread, operation).pointee = 1
@@ -127,6 +129,10 @@ private func becomeChild() {
         iotrap_pages_free(files, MemoryLayout<FileRecord>.stride * FileTable.sets * FileTable.ways)
         state.pointee.files = nil
     }
+    CallerRing.forgetAll()
+    ContextTable.forgetAll()
+    Service.forget()
+    RequestPool.reset()
     DescriptorTable.forEach(0, UInt32.max) { fd, word in
         if Slot(word: word.pointee).kind == .engine {
             word.pointee = 0
@@ -150,6 +156,7 @@ public func iotrap_thread_ended(_ thread: UnsafeMutablePointer<iotrap_thread>) {
     // Destructors that run after this one may still do I/O: it goes straight through.
     thread.pointee.state = IOTRAP_STATE_BARE
     if isAttached {
+        CallerRing.end(thread)
         ThreadRing.drop(thread)
         if thread.pointee.block != nil {
             thread.pointee.block = nil

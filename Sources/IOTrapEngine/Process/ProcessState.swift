@@ -35,6 +35,9 @@ struct ProcessState {
     /// Requests the fault-injecting backend has seen.
     var faultCount: UInt32
 
+    /// Live comparisons of the offload technique, by libaio context.
+    var offloads: UnsafeMutablePointer<Comparison>?
+
     // Files
     var files: UnsafeMutablePointer<FileRecord>?
     /// Generations are handed out here and never repeat, not even over a fork.

@@ -18,9 +18,7 @@ enum ThreadRing {
             refuse(error)
             return nil
         }
-        let descriptor = iotrap_ring_descriptor(ring)
-        if descriptor >= 0, !DescriptorTable.store(descriptor, Slot(kind: .engine)) {
-            // Unknown to the table it could not be protected from close.
+        guard register(ring) else {
             iotrap_ring_destroy(ring)
             thread.pointee.ring_error = -24
             return nil
@@ -34,6 +32,17 @@ enum ThreadRing {
     static func drop(_ thread: UnsafeMutablePointer<iotrap_thread>) {
         guard let ring = thread.pointee.ring else { return }
         thread.pointee.ring = nil
+        release(ring)
+    }
+
+    /// Notes a ring's descriptor, if it has one; false when it could not be protected from close.
+    static func register(_ ring: OpaquePointer) -> Bool {
+        let descriptor = iotrap_ring_descriptor(ring)
+        return descriptor < 0 || DescriptorTable.store(descriptor, Slot(kind: .engine))
+    }
+
+    /// Destroys a ring, in the thread that made it.
+    static func release(_ ring: OpaquePointer) {
         let descriptor = iotrap_ring_descriptor(ring)
         if descriptor >= 0 {
             guard DescriptorTable.load(descriptor).kind == .engine else {
@@ -51,7 +60,8 @@ enum ThreadRing {
         return descriptor < 0 || DescriptorTable.load(descriptor).kind == .engine
     }
 
-    private static func mayCreate() -> Bool {
+    /// True while io_uring may be set up in this process.
+    static func mayCreate() -> Bool {
         if process.pointee.isRestricted != 0 {
             process.pointee.ringRefusal = -1
             return false
@@ -66,7 +76,8 @@ enum ThreadRing {
         return true
     }
 
-    private static func refuse(_ error: Int32) {
+    /// Notes that the kernel refused a ring.
+    static func refuse(_ error: Int32) {
         // EPERM (sysctl, seccomp) and ENOSYS hold for the whole process; the rest may pass.
         if error == -1 || error == -38 { process.pointee.ringRefusal = error }
         Segment.setRing(IOTRAP_RING_REFUSED.rawValue, UInt32(-error))

@@ -80,11 +80,11 @@ enum SyncCalls {
             return decline(thread, call, IOTRAP_REASON_TABLE_FULL)
         }
         defer { record.unpin() }
-        let appends = facts.status_flags & OpenFlags.append != 0
         DescriptorTable.store(
             fd,
             Slot(
-                kind: kind, appends: appends, file: file, generation: record.pointee.generation))
+                kind: kind, flags: facts.status_flags, file: file,
+                generation: record.pointee.generation))
         if setting == IOTRAP_SETTING_AUTO.rawValue {
             let index = FileRecord.ComparisonIndex.sync(dataOnly: isDataOnly(call))
             if !record.comparison(index).pointee.usesTechnique {

@@ -1,0 +1,125 @@
+/*
+ * libaio contexts and the rings of submitting threads: memory that several threads
+ * use at once, laid out in C (see struct iotrap_group).
+ */
+#ifndef IOTRAP_LIBAIO_H
+#define IOTRAP_LIBAIO_H
+
+#include "iotrap_aio.h"
+
+#pragma clang assume_nonnull begin
+
+/*
+ * A thread's ring for asynchronous requests. Only its thread submits; any thread may
+ * take completions, with the lock held.
+ */
+struct iotrap_caller {
+	uint64_t reserved;
+	struct iotrap_ring *_Nullable ring; /* NULL: the thread is gone, or has none yet */
+	uint32_t lock;
+	uint32_t in_flight; /* submitted and not taken */
+	int32_t thread_id;  /* 0: the record is free */
+	uint32_t writes;    /* of those in flight, writes and syncs */
+	int32_t error;      /* why there is no ring; 0: not tried */
+	uint32_t unused;
+};
+
+#define IOTRAP_CALLERS 512u
+extern struct iotrap_caller iotrap_callers[IOTRAP_CALLERS];
+static inline struct iotrap_caller *iotrap_caller_entry(uint32_t index)
+{
+	return &iotrap_callers[index];
+}
+
+/* context.flags */
+#define IOTRAP_CONTEXT_OWN 1u    /* emulated: its ring is the engine's memory */
+#define IOTRAP_CONTEXT_KERNEL 2u /* stays with the kernel for good; context.reason says why */
+#define IOTRAP_CONTEXT_DEAD 4u   /* destroyed; users leave */
+#define IOTRAP_CONTEXT_SHARED 8u /* several threads submit or take events */
+
+struct iotrap_context {
+	uint64_t reserved;
+	uint64_t handle; /* 0: the record is free, or being freed */
+	uint32_t lock;   /* of the finished list, and of reaping in user space */
+	uint32_t flags;
+	uint32_t users; /* threads inside a call on it */
+	uint32_t capacity;
+	uint32_t word;    /* changes when there is something to wake up for */
+	uint32_t waiters; /* threads asleep on the word */
+	/* habits, by which the policy goes */
+	int32_t submitter;   /* the only thread that ever submitted; 0: none yet */
+	uint32_t willing;    /* calls of io_getevents in a row that would have waited */
+	uint32_t reason;     /* enum iotrap_reason of a context that stays with the kernel */
+	uint32_t generation; /* changes when the record is given to another context */
+	/* where its requests are */
+	uint32_t kernel_in_flight; /* with the kernel's context, taken ones left out */
+	uint32_t ring_in_flight;   /* on a ring, or with the service thread */
+	uint32_t finished_first;   /* requests whose events wait to be taken: number + 1 */
+	uint32_t finished_last;
+	uint32_t finished_count;
+	uint32_t polls; /* of those in flight, polls: they may never end */
+	struct iotrap_caller *_Nullable caller;
+	uint64_t ring_bytes; /* of an emulated ring */
+	/* what a request of the kernel's took, one watched at a time */
+	uint64_t watched_object;
+	uint64_t watched_ns;
+	/* how long the storage was busy for a request, smoothed; and when it last ended */
+	uint64_t busy_ns;
+	uint64_t last_end_ns;
+};
+
+#define IOTRAP_CONTEXTS 1024u
+extern struct iotrap_context iotrap_contexts[IOTRAP_CONTEXTS];
+static inline struct iotrap_context *iotrap_context_entry(uint32_t index)
+{
+	return &iotrap_contexts[index];
+}
+
+static inline struct iotrap_event *iotrap_aio_ring_event(struct iotrap_aio_ring *ring,
+							 uint32_t index)
+{
+	return &ring->events[index];
+}
+
+/* An address in the calling function's frame. */
+static inline uintptr_t iotrap_frame(void)
+{
+	return (uintptr_t)__builtin_frame_address(0);
+}
+
+static inline uint32_t *_Nullable *_Nonnull iotrap_inside_lock(struct iotrap_thread *self,
+							       uint32_t index)
+{
+	return &self->inside_locks[index];
+}
+
+/* Processors the kernel reckons with (num_possible_cpus), by which it shares out a context. */
+uint32_t iotrap_possible_processors(void);
+
+/*
+ * Nonzero when the kernel can write all of the given memory, told without changing more
+ * than is about to be overwritten: eight bytes of each page.
+ */
+int iotrap_writable(void *address, size_t bytes);
+
+/* Nonzero when this code runs on an alternate signal stack. */
+int iotrap_on_signal_stack(void);
+
+/* ppoll(2) of nothing: sleeps, with a signal mask in force. 0, or -EINTR after a handler. */
+int iotrap_poll_nothing(uint64_t timeout_ns, const uint64_t *_Nullable sigmask);
+
+/* A copy of a descriptor, close-on-exec and out of the way, or -errno. */
+int iotrap_duplicate_up(int fd);
+
+/* Nonzero when a descriptor is an eventfd. */
+int iotrap_is_eventfd(int fd);
+
+/* 0, or -errno where the kernel would refuse an I/O priority to this process (ioprio_check_cap). */
+int iotrap_priority_error(int priority);
+
+/* pwritev2(2) and preadv2(2) with flags. */
+long iotrap_vector_flags_raw(int fd, const struct iovec *iov, int count, int64_t offset,
+			     uint32_t flags, int writes);
+
+#pragma clang assume_nonnull end
+#endif

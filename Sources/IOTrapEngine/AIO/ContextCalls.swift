@@ -1,0 +1,142 @@
+import CIOTrap
+import CIOTrapEngine
+import Synchronization
+
+// Making, destroying and cancelling: io_setup, io_destroy, io_cancel.
+
+/// See iotrap_aio.h.
+@c @implementation
+public func iotrap_io_setup(_ events: UInt32, _ handle: UnsafeMutablePointer<UInt64>?) -> Int64 {
+    let thread = iotrap_self()
+    if thread.pointee.state != iotrap_guard_word() {
+        guard enter(thread) else { return AsyncCall.declined }
+    }
+    let configuration = process.pointee.configuration
+    let setting = configuration.setting(IOTRAP_TECHNIQUE_LIBAIO.rawValue)
+    guard setting != IOTRAP_SETTING_OFF.rawValue, configuration.usesRing, let handle else {
+        return AsyncCall.declined
+    }
+    if configuration.emulatesContexts && Service.ready() { return OwnContext.make(thread, events, handle) }
+    let result = Int64(iotrap_io_setup_raw(events, handle))
+    // EAGAIN: /proc/sys/fs/aio-max-nr is used up. The arguments were good.
+    if result == -11 { return OwnContext.make(thread, events, handle) }
+    if result == 0 { ContextCalls.adopt(handle.pointee) }
+    return result
+}
+
+/// See iotrap_aio.h.
+@c @implementation
+public func iotrap_io_destroy(_ handle: UInt64) -> Int64 {
+    let thread = iotrap_self()
+    if thread.pointee.state != iotrap_guard_word() {
+        guard enter(thread) else { return AsyncCall.declined }
+    }
+    switch ContextTable.find(handle) {
+    case .none: return AsyncCall.declined
+    case .dead: return -22
+    case .live(let context):
+        defer { ContextTable.leave(context) }
+        return ContextCalls.destroy(thread, context)
+    }
+}
+
+/// See iotrap_aio.h.
+@c @implementation
+public func iotrap_io_cancel(
+    _ handle: UInt64, _ iocb: UInt64, _ event: UnsafeMutablePointer<iotrap_event>?
+) -> Int64 {
+    let thread = iotrap_self()
+    if thread.pointee.state != iotrap_guard_word() {
+        guard enter(thread) else { return AsyncCall.declined }
+    }
+    switch ContextTable.find(handle) {
+    case .none: return AsyncCall.declined
+    case .dead: return -22
+    case .live(let context):
+        defer { ContextTable.leave(context) }
+        let result: Int64
+        if ContextTable.flags(context) & IOTRAP_CONTEXT_OWN != 0 {
+            result = OwnContext.cancel(thread, context, iocb)
+        } else {
+            // What is on a ring are reads and writes of files, which the kernel cancels as little
+            // as its own: it does not find them and says so.
+            result = Int64(
+                iotrap_io_cancel_raw(
+                    handle, UnsafeMutableRawPointer(bitPattern: UInt(iocb)), event))
+        }
+        if result == 0 || result == -115 {
+            AsyncRecording.cancelled(thread, IOTRAP_ASYNC_LIBAIO, requests: 1)
+        }
+        return result
+    }
+}
+
+enum ContextCalls {
+    typealias Context = ContextTable.Context
+    typealias Thread = UnsafeMutablePointer<iotrap_thread>
+
+    /// Requests that the kernel accepts on a context before some are taken, by one processor.
+    ///
+    /// fs/aio.c keeps one place of the ring free and hands the others out to processors in
+    /// batches of a share of four each.
+    static func capacity(ringEvents: UInt32, processors: UInt32) -> UInt32 {
+        guard ringEvents > 1 else { return 1 }
+        let places = ringEvents - 1
+        let batch = max(1, places / (max(1, processors) &* 4))
+        return places / batch * batch
+    }
+
+    /// Makes a record for a new context of the kernel's.
+    static func adopt(_ handle: UInt64) {
+        guard let ring = UnsafeMutablePointer<iotrap_aio_ring>(bitPattern: UInt(handle)),
+            ring.pointee.magic == IOTRAP_AIO_MAGIC
+        else { return }
+        let capacity = capacity(
+            ringEvents: ring.pointee.count, processors: iotrap_possible_processors())
+        guard let context = insert(handle, capacity: capacity, flags: 0) else { return }
+        if process.pointee.ringRefusal == 0 { Habits.setMagic(context, 0) }
+    }
+
+    static func insert(_ handle: UInt64, capacity: UInt32, flags: UInt32) -> Context? {
+        var mask: UInt64 = 0
+        iotrap_signals_block(&mask)
+        defer { iotrap_signals_restore(&mask) }
+        FutexLock.acquire(processLock)
+        defer { FutexLock.release(processLock) }
+        return ContextTable.insert(handle, capacity: capacity, flags: flags)
+    }
+
+    static func destroy(_ thread: Thread, _ context: Context) -> Int64 {
+        let before = ContextTable.flagsWord(context).pointee.bitwiseOr(
+            IOTRAP_CONTEXT_DEAD, ordering: .sequentiallyConsistent
+        ).oldValue
+        if before & IOTRAP_CONTEXT_DEAD != 0 { return -22 }
+        let isOwn = before & IOTRAP_CONTEXT_OWN != 0
+        let handle = context.pointee.handle
+        if isOwn { OwnContext.cancelPolls(thread, context) }
+        ContextEvents.wake(context)
+        // The kernel's io_destroy waits for what is in flight, and so does this.
+        while ContextTable.ringInFlight(context).pointee.load(ordering: .acquiring) > 0 {
+            settle(thread, context)
+        }
+        let result = isOwn ? 0 : Int64(iotrap_io_destroy_raw(handle))
+        ContextTable.handleWord(context).pointee.store(0, ordering: .sequentiallyConsistent)
+        ContextEvents.wake(context)
+        if isOwn { OwnContext.free(context, handle) }
+        return result
+    }
+
+    private static func settle(_ thread: Thread, _ context: Context) {
+        guard let caller = context.pointee.caller, Inside.enter(thread) else {
+            return iotrap_pause_ns(200_000)
+        }
+        CallerRing.reap(thread, caller)
+        Inside.leave(thread)
+        if ContextTable.ringInFlight(context).pointee.load(ordering: .acquiring) == 0 { return }
+        if caller == thread.pointee.caller, let ring = caller.pointee.ring {
+            _ = iotrap_ring_enter(ring, 1, 100_000_000, nil)
+        } else {
+            iotrap_pause_ns(200_000)
+        }
+    }
+}

@@ -1,0 +1,134 @@
+import CIOTrap
+import CIOTrapEngine
+import Synchronization
+
+/// Finds the record of a libaio context by its handle: 128 sets of 8, in static memory that is
+/// never given back, so that a look-up needs no lock. A context that finds no place stays with the
+/// kernel alone.
+enum ContextTable {
+    typealias Context = UnsafeMutablePointer<iotrap_context>
+    static let ways = 8
+
+    enum Found {
+        /// Not ours: the kernel says what it is.
+        case none
+        /// Being destroyed.
+        case dead
+        /// A live context, used until `leave`.
+        case live(Context)
+    }
+
+    @inline(__always)
+    static func find(_ handle: UInt64) -> Found {
+        let first = set(handle)
+        for index in first..<(first + ways) {
+            let context = iotrap_context_entry(UInt32(index))
+            guard handle != 0, handleWord(context).pointee.load(ordering: .relaxed) == handle
+            else { continue }
+            // seq_cst: either a destroyer sees this use, or this sees that the context is gone
+            usersWord(context).pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+            guard handleWord(context).pointee.load(ordering: .sequentiallyConsistent) == handle
+            else {
+                leave(context)
+                continue
+            }
+            if flags(context) & IOTRAP_CONTEXT_DEAD == 0 { return .live(context) }
+            leave(context)
+            return .dead
+        }
+        return .none
+    }
+
+    /// Ends a use.
+    @inline(__always)
+    static func leave(_ context: Context) {
+        // releasing: what was done to the record comes before it is given to another context
+        usersWord(context).pointee.wrappingSubtract(1, ordering: .releasing)
+    }
+
+    /// Makes a record for a new context. Called with the process lock held and signals blocked.
+    static func insert(_ handle: UInt64, capacity: UInt32, flags: UInt32) -> Context? {
+        let first = set(handle)
+        var free: Context?
+        for index in first..<(first + ways) {
+            let context = iotrap_context_entry(UInt32(index))
+            let known = handleWord(context).pointee.load(ordering: .relaxed)
+            // The kernel gave the address again: that context was destroyed behind our back.
+            if known == handle { handleWord(context).pointee.store(0, ordering: .relaxed) }
+            let isFree =
+                (known == 0 || known == handle)
+                && usersWord(context).pointee.load(ordering: .acquiring) == 0
+                && ringInFlight(context).pointee.load(ordering: .relaxed) == 0
+            if isFree && free == nil { free = context }
+        }
+        guard let context = free else { return nil }
+        ContextEvents.discard(context)
+        let generation = context.pointee.generation &+ 1
+        context.pointee = iotrap_context()
+        context.pointee.generation = generation
+        context.pointee.capacity = capacity
+        context.pointee.flags = flags
+        Offload.reset(context)
+        // releasing: who finds the handle finds the rest
+        handleWord(context).pointee.store(handle, ordering: .releasing)
+        return context
+    }
+
+    /// A thread's ring is gone: contexts that used it look for another one.
+    static func forget(_ caller: CallerRing.Caller) {
+        for index in 0..<IOTRAP_CONTEXTS {
+            let context = iotrap_context_entry(index)
+            if context.pointee.caller == caller {
+                context.pointee.caller = nil
+                context.pointee.submitter = 0
+                context.pointee.willing = 0
+            }
+        }
+    }
+
+    /// A forked child has no contexts, as with the kernel's.
+    static func forgetAll() {
+        for index in 0..<IOTRAP_CONTEXTS {
+            let context = iotrap_context_entry(index)
+            if context.pointee.generation == 0 { continue }
+            context.pointee = iotrap_context()
+        }
+    }
+
+    /// Number of a record.
+    static func index(_ context: Context) -> Int { context - iotrap_context_entry(0) }
+
+    static func handleWord(_ context: Context) -> UnsafePointer<Atomic<UInt64>> {
+        address(of: &context.pointee.handle).atomic
+    }
+
+    static func usersWord(_ context: Context) -> UnsafePointer<Atomic<UInt32>> {
+        address(of: &context.pointee.users).atomic
+    }
+
+    static func flagsWord(_ context: Context) -> UnsafePointer<Atomic<UInt32>> {
+        address(of: &context.pointee.flags).atomic
+    }
+
+    @inline(__always)
+    static func flags(_ context: Context) -> UInt32 {
+        flagsWord(context).pointee.load(ordering: .relaxed)
+    }
+
+    static func ringInFlight(_ context: Context) -> UnsafePointer<Atomic<UInt32>> {
+        address(of: &context.pointee.ring_in_flight).atomic
+    }
+
+    static func kernelInFlight(_ context: Context) -> UnsafePointer<Atomic<UInt32>> {
+        address(of: &context.pointee.kernel_in_flight).atomic
+    }
+
+    static func finishedCount(_ context: Context) -> UInt32 {
+        address(of: &context.pointee.finished_count).atomic.pointee.load(ordering: .relaxed)
+    }
+
+    private static func set(_ handle: UInt64) -> Int {
+        // Fibonacci hashing of the page number
+        Int(((handle >> 12) &* 0x9e37_79b9_7f4a_7c15) >> 57) * ways
+    }
+}

@@ -1,0 +1,91 @@
+import CIOTrap
+import CIOTrapEngine
+import Synchronization
+
+/// What a context's threads do with it, by which the policy goes.
+///
+/// A ring of a thread's own serves a thread that submits, and waits for its requests in
+/// io_getevents and nowhere else. Where another thread takes the events, or the thread only looks
+/// for events after something else woke it, the requests stay with the kernel.
+enum Habits {
+    typealias Context = ContextTable.Context
+    typealias Thread = UnsafeMutablePointer<iotrap_thread>
+
+    /// Calls of io_getevents in a row, willing to wait, after which a thread is trusted.
+    static let willingMinimum: UInt32 = 4
+
+    @inline(__always)
+    static func noteSubmitter(_ thread: Thread, _ context: Context) {
+        let known = context.pointee.submitter
+        if known == thread.pointee.thread_id { return }
+        if known == 0 {
+            context.pointee.submitter = thread.pointee.thread_id
+        } else {
+            share(context)
+        }
+    }
+
+    @inline(__always)
+    static func noteReaper(_ thread: Thread, _ context: Context, isWilling: Bool) {
+        let known = context.pointee.submitter
+        if known != 0 && known != thread.pointee.thread_id { return share(context) }
+        if isWilling {
+            if context.pointee.willing < willingMinimum { context.pointee.willing += 1 }
+        } else {
+            context.pointee.willing = 0
+        }
+    }
+
+    @inline(never)
+    private static func share(_ context: Context) {
+        if ContextTable.flags(context) & IOTRAP_CONTEXT_SHARED != 0 { return }
+        keepWithKernel(context, IOTRAP_REASON_SHARED_CONTEXT, also: IOTRAP_CONTEXT_SHARED)
+    }
+
+    /// From now on the context's requests go to the kernel.
+    static func keepWithKernel(_ context: Context, _ reason: iotrap_reason, also: UInt32 = 0) {
+        let flags = ContextTable.flagsWord(context)
+        if flags.pointee.load(ordering: .relaxed) & IOTRAP_CONTEXT_KERNEL == 0 {
+            context.pointee.reason = reason.rawValue
+        }
+        flags.pointee.bitwiseOr(IOTRAP_CONTEXT_KERNEL | also, ordering: .relaxed)
+        // Programs that read the ring themselves may do so again: all events will be there.
+        if reason != IOTRAP_REASON_SHARED_CONTEXT, !hasRingWork(context) {
+            setMagic(context, IOTRAP_AIO_MAGIC)
+        }
+    }
+
+    /// True while events of the context may come from elsewhere than the kernel's ring.
+    @inline(__always)
+    static func hasRingWork(_ context: Context) -> Bool {
+        ContextTable.ringInFlight(context).pointee.load(ordering: .acquiring) > 0
+            || ContextTable.finishedCount(context) > 0
+    }
+
+    /// With another magic number than the kernel's, fio and libaio do not read the ring themselves
+    /// but call io_getevents. The kernel itself never looks at it.
+    static func setMagic(_ context: Context, _ magic: UInt32) {
+        address(of: &ContextEvents.kernelRing(context).pointee.magic).atomic.pointee.store(
+            magic, ordering: .relaxed)
+    }
+
+    /// The calling thread's ring, when this context's requests may go there; else the reason.
+    @inline(__always)
+    static func ring(
+        _ thread: Thread, _ context: Context, _ reason: inout iotrap_reason
+    ) -> CallerRing.Caller? {
+        if ContextTable.flags(context) & IOTRAP_CONTEXT_KERNEL != 0 {
+            reason = iotrap_reason(rawValue: context.pointee.reason)
+            return nil
+        }
+        let setting = process.pointee.configuration.setting(IOTRAP_TECHNIQUE_LIBAIO.rawValue)
+        if setting == IOTRAP_SETTING_AUTO.rawValue && context.pointee.willing < willingMinimum {
+            reason = IOTRAP_REASON_UNDECIDED
+            return nil
+        }
+        if let caller = CallerRing.get(thread) { return caller }
+        reason = IOTRAP_REASON_IO_URING_UNAVAILABLE
+        keepWithKernel(context, reason)
+        return nil
+    }
+}

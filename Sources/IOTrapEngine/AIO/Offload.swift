@@ -1,0 +1,71 @@
+import CIOTrap
+import CIOTrapEngine
+import Synchronization
+
+/// Whether a context's requests go to kernel workers (IOSQE_ASYNC) instead of being started in
+/// io_submit.
+///
+/// Some file systems run asynchronous requests one at a time and plain ones in parallel (those on
+/// libfuse 2 do). Nobody can ask a file system for that, so it is measured: where requests end
+/// slowly although several are in flight, a live comparison tries workers.
+enum Offload {
+    /// Busy time of a request, in nanoseconds, from which on workers are tried.
+    static let slowNanoseconds: UInt64 = 50_000
+    /// Requests in flight below which nothing can run in parallel.
+    static let depthMinimum: UInt32 = 4
+
+    /// The comparisons, by number of context; made at first use.
+    private static func comparison(_ context: ContextTable.Context) -> UnsafeMutablePointer<
+        Comparison
+    >? {
+        guard let base = process.pointee.offloads else { return nil }
+        return base + ContextTable.index(context)
+    }
+
+    /// A record is given to a new context. Called with the process lock held.
+    static func reset(_ context: ContextTable.Context) {
+        if process.pointee.offloads == nil {
+            let bytes = MemoryLayout<Comparison>.stride * Int(IOTRAP_CONTEXTS)
+            process.pointee.offloads = iotrap_pages(bytes, 0)?.assumingMemoryBound(
+                to: Comparison.self)
+        }
+        comparison(context)?.initialize(to: Comparison())
+    }
+
+    /// How a batch of requests goes. Called by the one thread that submits.
+    ///
+    /// - Returns: flags for the ring; and the number of the comparison's epoch plus one, 0 when the
+    ///   requests take no part.
+    static func choose(_ context: ContextTable.Context) -> (flags: UInt32, epoch: UInt32) {
+        let setting = process.pointee.configuration.setting(IOTRAP_TECHNIQUE_OFFLOAD.rawValue)
+        if setting == IOTRAP_SETTING_ON.rawValue { return (IOTRAP_SUBMIT_OFFLOAD, 0) }
+        guard setting == IOTRAP_SETTING_AUTO.rawValue, let state = comparison(context)
+        else { return (0, 0) }
+        let isSlow =
+            context.pointee.busy_ns > slowNanoseconds
+            && ContextTable.ringInFlight(context).pointee.load(ordering: .relaxed) >= depthMinimum
+        guard isSlow || state.pointee.usesTechnique || state.pointee.phase != .learning
+        else { return (0, 0) }
+        let flags = state.pointee.usesTechnique ? IOTRAP_SUBMIT_OFFLOAD : 0
+        return (flags, state.pointee.epoch &+ 1)
+    }
+
+    /// Takes in a finished request. Called with the ring's lock held.
+    static func finished(
+        _ thread: UnsafeMutablePointer<iotrap_thread>, _ context: ContextTable.Context,
+        _ request: RequestPool.Request, result: Int32, now: UInt64, inFlight: UInt32
+    ) {
+        let last = context.pointee.last_end_ns
+        context.pointee.last_end_ns = now
+        if last != 0 && inFlight >= depthMinimum {
+            let busy = now > last ? now - last : 0
+            context.pointee.busy_ns = (context.pointee.busy_ns &* 31 &+ busy) / 32
+        }
+        guard request.pointee.comparison != 0, result > 0, let state = comparison(context)
+        else { return }
+        let event = state.pointee.record(
+            epoch: request.pointee.epoch, nanoseconds: now &- request.pointee.started_ns,
+            now: now, bytes: UInt64(result), inFlight: inFlight)
+        Recording.event(thread, IOTRAP_TECHNIQUE_OFFLOAD, event)
+    }
+}

@@ -1,0 +1,66 @@
+import CIOTrap
+import CIOTrapEngine
+import Synchronization
+
+/// aio_cancel, and what closing descriptors and ending the process mean for requests.
+enum PosixCancel {
+    /// What aio_cancel returns.
+    private enum Answer {
+        static let cancelled: Int64 = 0
+        static let notCancelled: Int64 = 1
+        static let allDone: Int64 = 2
+    }
+
+    /// Cancels one request, or all of a descriptor, as far as they wait for their turn.
+    static func cancel(_ fd: Int32, _ block: UnsafeMutablePointer<iotrap_aiocb>?) -> Int64 {
+        guard DescriptorTable.load(fd).kind != .engine, iotrap_status_flags(fd) >= 0 else {
+            return -9
+        }
+        if let block {
+            guard block.pointee.descriptor == fd else { return -22 }
+            guard isInProgress(block) else { return Answer.allDone }
+        }
+        let answer = Service.ask(
+            IOTRAP_MESSAGE_CANCEL, descriptor: fd, owner: UnsafeMutableRawPointer(block))
+        switch answer {
+        case ServiceMessages.Cancelled.all: return Answer.cancelled
+        case ServiceMessages.Cancelled.notAll: return Answer.notCancelled
+        default:
+            guard let block else { return Answer.allDone }
+            // It ended meanwhile, or never was a request.
+            return isInProgress(block) ? -22 : Answer.allDone
+        }
+    }
+
+    private static func isInProgress(_ block: UnsafeMutablePointer<iotrap_aiocb>) -> Bool {
+        block.errorWord.pointee.load(ordering: .acquiring) == 115
+    }
+
+    /// True while this process's service thread runs; false in a forked child.
+    static var isRunning: Bool {
+        Service.queue.pointee.load(ordering: .acquiring) != IOTRAP_QUEUE_CLOSED
+            && process.pointee.guardPage?.pointee == process.pointee.generation
+    }
+}
+
+/// See iotrap_aio.h.
+@c @implementation
+public func iotrap_aio_closing(_ first: UInt32, _ last: UInt32) {
+    guard PosixCancel.isRunning else { return }
+    // A lane that holds nothing, and nothing on its way to it.
+    if first == last, iotrap_aio_unsubmitted() == 0,
+        Lanes.isEmpty(Int32(truncatingIfNeeded: first))
+    {
+        return
+    }
+    _ = Service.ask(
+        IOTRAP_MESSAGE_CLOSE, descriptor: Int32(truncatingIfNeeded: first), last: last)
+}
+
+/// See iotrap_aio.h.
+@c @implementation
+public func iotrap_aio_drain() {
+    guard process.pointee.isActive else { return }
+    if PosixCancel.isRunning { _ = Service.ask(IOTRAP_MESSAGE_DRAIN) }
+    CallerRing.drain(iotrap_self())
+}

@@ -1,0 +1,122 @@
+import CIOTrap
+import CIOTrapEngine
+import Synchronization
+
+// The functions that the hooks of POSIX AIO call, and those that stand before an end.
+
+/// See iotrap_posix.h.
+@c @implementation
+public func iotrap_posix_transfer(
+    _ operation: UInt32, _ request: UnsafeMutablePointer<iotrap_aiocb>
+) -> Int64 {
+    let writes = operation == IOTRAP_OP_AIO_WRITE.rawValue
+    return PosixCalls.single(
+        writes ? IOTRAP_OP_AIO_WRITE : IOTRAP_OP_AIO_READ, request,
+        writes ? IOTRAP_REQUEST_WRITE.rawValue : IOTRAP_REQUEST_READ.rawValue)
+}
+
+/// See iotrap_posix.h.
+@c @implementation
+public func iotrap_posix_sync(
+    _ data_only: Int32, _ request: UnsafeMutablePointer<iotrap_aiocb>
+) -> Int64 {
+    guard DescriptorTable.load(request.pointee.descriptor).kind != .engine,
+        iotrap_status_flags(request.pointee.descriptor) >= 0
+    else { return -9 }
+    let kind = data_only != 0 ? IOTRAP_REQUEST_FDATASYNC : IOTRAP_REQUEST_FSYNC
+    return PosixCalls.single(IOTRAP_OP_AIO_FSYNC, request, kind.rawValue)
+}
+
+/// See iotrap_posix.h.
+@c @implementation
+public func iotrap_posix_list(
+    _ wait: Int32, _ list: UnsafePointer<UnsafeMutablePointer<iotrap_aiocb>?>, _ count: Int32,
+    _ notice: UnsafePointer<iotrap_notice>?
+) -> Int64 {
+    PosixCalls.list(list, count, waits: wait != 0, notice)
+}
+
+/// See iotrap_posix.h.
+@c @implementation
+public func iotrap_posix_cancel(
+    _ fd: Int32, _ request: UnsafeMutablePointer<iotrap_aiocb>?
+) -> Int64 {
+    PosixCancel.cancel(fd, request)
+}
+
+/// See iotrap_posix.h.
+@c @implementation
+public func iotrap_posix_returned() {
+    let thread = iotrap_self()
+    guard thread.pointee.state == iotrap_guard_word() else { return }
+    AsyncRecording.told(thread, IOTRAP_ASYNC_POSIX)
+}
+
+/// See iotrap_posix.h.
+@c @implementation
+public func iotrap_posix_settle(_ request: UnsafePointer<iotrap_aiocb>) {
+    // Only one system call of the service thread long.
+    while PosixDelivery.isNotifying(UnsafeRawPointer(request)) { iotrap_pause_ns(20_000) }
+}
+
+// MARK: - aio_suspend
+
+/// See iotrap_posix.h.
+@c @implementation
+public func iotrap_suspend_begin() -> Int32 {
+    let thread = iotrap_self()
+    guard PosixPolicy.serves(thread, IOTRAP_OP_AIO_SUSPEND) else { return 0 }
+    return 1
+}
+
+/// See iotrap_posix.h.
+@c @implementation
+public func iotrap_suspend_ready(
+    _ list: UnsafePointer<UnsafePointer<iotrap_aiocb>?>, _ count: Int32
+) -> Int32 {
+    var hasAny = false
+    for index in 0..<Int(max(count, 0)) {
+        guard let block = list[index] else { continue }
+        hasAny = true
+        let error = UnsafeMutablePointer(mutating: block).errorWord
+        // acquiring: pairs with `PosixDelivery.publish`
+        if error.pointee.load(ordering: .acquiring) != 115 { return 1 }
+    }
+    return hasAny ? 0 : 1
+}
+
+/// See iotrap_posix.h.
+@c @implementation
+public func iotrap_suspend_join() -> UInt32 {
+    let shared = Service.shared
+    // Sequentially consistent: pairs with `PosixDelivery.wakeSuspended`.
+    address(of: &shared.pointee.suspended).atomic.pointee.wrappingAdd(
+        1, ordering: .sequentiallyConsistent)
+    return address(of: &shared.pointee.finished).atomic.pointee.load(
+        ordering: .sequentiallyConsistent)
+}
+
+/// See iotrap_posix.h.
+@c @implementation
+public func iotrap_suspend_leave() {
+    address(of: &Service.shared.pointee.suspended).atomic.pointee.wrappingSubtract(
+        1, ordering: .relaxed)
+}
+
+/// See iotrap_posix.h.
+@c @implementation
+public func iotrap_suspend_end(_ failed: Int32) {
+    let thread = iotrap_self()
+    guard thread.pointee.state == iotrap_guard_word(), let block = thread.pointee.block else {
+        return
+    }
+    let counts = iotrap_block_operation(block, IOTRAP_OP_AIO_SUSPEND.rawValue)
+    counts.pointee.accelerated &+= 1
+    if failed != 0 { counts.pointee.errors &+= 1 }
+    AsyncRecording.reaped(thread, IOTRAP_ASYNC_POSIX, requests: 0, inUser: 0)
+}
+
+extension UnsafeMutablePointer where Pointee == iotrap_aiocb {
+    /// The error number, which the service thread sets.
+    var errorWord: UnsafePointer<Atomic<UInt32>> { address(of: &pointee.error).atomic }
+}
