@@ -39,10 +39,12 @@ static inline struct iotrap_caller *iotrap_caller_entry(uint32_t index)
 
 struct iotrap_context {
 	uint64_t reserved;
-	uint64_t handle; /* 0: the record is free, or being freed */
-	uint32_t lock;   /* of the finished list, and of reaping in user space */
+	uint64_t handle;  /* 0: the record is free, or being freed */
+	uint64_t address; /* of the ring, as long as anybody uses the record */
+	uint32_t lock;    /* of the finished list, and of reaping in user space */
 	uint32_t flags;
-	uint32_t users; /* threads inside a call on it */
+	uint32_t users; /* threads that may touch the ring: inside a call, not asleep in the kernel
+			 */
 	uint32_t capacity;
 	uint32_t word;    /* changes when there is something to wake up for */
 	uint32_t waiters; /* threads asleep on the word */

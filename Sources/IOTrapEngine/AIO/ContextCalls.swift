@@ -114,16 +114,29 @@ enum ContextCalls {
         let isOwn = before & IOTRAP_CONTEXT_OWN != 0
         let handle = context.pointee.handle
         if isOwn { OwnContext.cancelPolls(thread, context) }
-        ContextEvents.wake(context)
+        awaitUsers(context)
         // The kernel's io_destroy waits for what is in flight, and so does this.
         while ContextTable.ringInFlight(context).pointee.load(ordering: .acquiring) > 0 {
             settle(thread, context)
         }
         let result = isOwn ? 0 : Int64(iotrap_io_destroy_raw(handle))
         ContextTable.handleWord(context).pointee.store(0, ordering: .sequentiallyConsistent)
-        ContextEvents.wake(context)
         if isOwn { OwnContext.free(context, handle) }
         return result
+    }
+
+    /// Waits until no other thread can touch the context's ring: they leave as soon as they see
+    /// that it is dead. One that never comes back from a call (a handler left it with longjmp) is
+    /// waited for for a second.
+    private static func awaitUsers(_ context: Context) {
+        var rounds = 0
+        while ContextTable.usersWord(context).pointee.load(ordering: .sequentiallyConsistent) > 1,
+            rounds < 2000
+        {
+            ContextEvents.wake(context)
+            iotrap_pause_ns(rounds < 20 ? 20_000 : 500_000)
+            rounds += 1
+        }
     }
 
     private static func settle(_ thread: Thread, _ context: Context) {

@@ -133,7 +133,7 @@ enum ContextEvents {
     /// The completion ring behind a handle: the kernel's, or the engine's own.
     @inline(__always)
     static func kernelRing(_ context: Context) -> UnsafeMutablePointer<iotrap_aio_ring> {
-        UnsafeMutablePointer(bitPattern: UInt(context.pointee.handle))!
+        UnsafeMutablePointer(bitPattern: UInt(context.pointee.address))!
     }
 
     /// Drops events that nobody will take any more.

@@ -46,6 +46,15 @@ enum ContextTable {
         usersWord(context).pointee.wrappingSubtract(1, ordering: .releasing)
     }
 
+    /// Uses a record again after `leave`; false when it is another context's by now, or is being
+    /// destroyed. To be left in both cases.
+    static func useAgain(_ context: Context, generation: UInt32) -> Bool {
+        usersWord(context).pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        return handleWord(context).pointee.load(ordering: .sequentiallyConsistent) != 0
+            && flags(context) & IOTRAP_CONTEXT_DEAD == 0
+            && context.pointee.generation == generation
+    }
+
     /// Makes a record for a new context. Called with the process lock held and signals blocked.
     static func insert(_ handle: UInt64, capacity: UInt32, flags: UInt32) -> Context? {
         let first = set(handle)
@@ -68,6 +77,7 @@ enum ContextTable {
         context.pointee.generation = generation
         context.pointee.capacity = capacity
         context.pointee.flags = flags
+        context.pointee.address = handle
         Offload.reset(context)
         // releasing: who finds the handle finds the rest
         handleWord(context).pointee.store(handle, ordering: .releasing)

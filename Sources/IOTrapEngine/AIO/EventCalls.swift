@@ -161,9 +161,13 @@ struct Collector {
 
     /// The whole call is the kernel's.
     private func pass(_ timeout: UnsafeRawPointer?) -> Int64 {
+        let handle = context.pointee.handle
+        let generation = context.pointee.generation
+        ContextTable.leave(context)
         let result = EventCalls.askKernel(
-            context.pointee.handle, Int64(minimum), Int64(count), events, timeout, mask)
-        if result > 0 { noteKernelEvents(events, Int(result)) }
+            handle, Int64(minimum), Int64(count), events, timeout, mask)
+        let isSame = ContextTable.useAgain(context, generation: generation)
+        if result > 0 && isSame { noteKernelEvents(events, Int(result)) }
         return result
     }
 
@@ -258,11 +262,16 @@ struct Collector {
                 pointer.pointee.tv_nsec = Int(nanoseconds % 1_000_000_000)
                 limit = UnsafeRawPointer(pointer)
             }
+            let handle = context.pointee.handle
+            let generation = context.pointee.generation
+            // io_destroy waits for those who may touch the ring, and ends this wait.
+            ContextTable.leave(context)
             let result = EventCalls.askKernel(
-                context.pointee.handle, Int64(minimum - taken), Int64(count - taken),
+                handle, Int64(minimum - taken), Int64(count - taken),
                 events.map { $0 + taken }, limit, mask)
+            let isSame = ContextTable.useAgain(context, generation: generation)
             if result <= 0 { return outcome(result) }
-            noteKernelEvents(events.map { $0 + taken }, Int(result))
+            if isSame { noteKernelEvents(events.map { $0 + taken }, Int(result)) }
             return Int64(taken) + result
         }
     }

@@ -19,6 +19,8 @@ enum OwnContext {
     ) -> Int64 {
         guard UserMemory.isReadable(thread, UInt(bitPattern: handle), bytes: 8) else { return -14 }
         guard handle.pointee == 0, events != 0 else { return -22 }
+        guard UserMemory.isWritable(thread, UInt(bitPattern: handle), bytes: 8) else { return -14 }
+        handle.pointee = 0
         let processors = iotrap_possible_processors()
         // The bound of fs/aio.c, a ring of 256 MiB, and its wrap-around.
         let wanted = max(events, processors &* 4) &* 2
@@ -44,19 +46,13 @@ enum OwnContext {
         return 0
     }
 
-    /// Frees the ring once nobody is inside a call on the context. A thread that never comes back
-    /// from one (a handler left it with longjmp) costs the memory, not the process.
+    /// Frees the ring, unless somebody never came back from a call: that costs the memory then, not
+    /// the process.
     static func free(_ context: Context, _ handle: UInt64) {
-        var rounds = 0
-        while ContextTable.usersWord(context).pointee.load(ordering: .acquiring) > 1 {
-            guard rounds < 2000 else { return }
-            rounds += 1
-            ContextEvents.wake(context)
-            iotrap_pause_ns(500_000)
-        }
-        if let pages = UnsafeMutableRawPointer(bitPattern: UInt(handle)) {
-            iotrap_pages_free(pages, Int(context.pointee.ring_bytes))
-        }
+        guard ContextTable.usersWord(context).pointee.load(ordering: .acquiring) == 1,
+            let pages = UnsafeMutableRawPointer(bitPattern: UInt(handle))
+        else { return }
+        iotrap_pages_free(pages, Int(context.pointee.ring_bytes))
     }
 
     // MARK: - Events
@@ -133,8 +129,7 @@ enum OwnContext {
         push(thread, context, event)
         if eventDescriptor >= 0 {
             signal(eventDescriptor)
-            DescriptorTable.store(eventDescriptor, Slot(word: 0))
-            iotrap_close_raw(eventDescriptor)
+            giveBack(eventDescriptor)
         }
         ContextEvents.wake(context)
         // releasing, and last: io_destroy frees the ring when nothing is in flight
@@ -195,19 +190,20 @@ enum OwnContext {
         request.pointee.data = iocb.data
         request.pointee.object = object
         request.pointee.state = 0
-        let plan = OwnRequests.plan(thread, iocb, request)
-        let result = carryOut(thread, context, plan, request, iocb)
+        let result = carryOut(thread, context, request, place)
         if result < 0 { RequestPool.give(request) }
-        // The kernel stores its own key there, which is zero.
-        if result == 0 && iocb.key != 0 { place.pointee.key = 0 }
         return result
     }
 
     private static func carryOut(
-        _ thread: Thread, _ context: Context, _ plan: OwnRequests.Plan, _ request: Request,
-        _ iocb: iotrap_iocb
+        _ thread: Thread, _ context: Context, _ request: Request,
+        _ place: UnsafeMutablePointer<iotrap_iocb>
     ) -> Int32 {
-        if case .refuse(let error) = plan { return error }
+        let iocb = place.pointee
+        var facts = iotrap_file_facts()
+        guard iotrap_file_facts(Int32(bitPattern: iocb.descriptor), &facts) == 0,
+            facts.status_flags & OpenFlags.path == 0
+        else { return -9 }
         var event: Int32 = -1
         if iocb.flags & IOTRAP_IOCB_FLAG_RESFD != 0 {
             let asked = Int32(bitPattern: iocb.eventfd)
@@ -218,15 +214,26 @@ enum OwnContext {
             guard event >= 0 else { return event }
             DescriptorTable.store(event, Slot(kind: .engine))
         }
+        // The kernel stores its own key there, which is zero.
+        if iocb.key != 0 { place.pointee.key = 0 }
+        let plan = OwnRequests.plan(thread, iocb, request, facts)
+        if case .refuse(let error) = plan {
+            giveBack(event)
+            return error
+        }
         request.pointee.state = UInt32(bitPattern: event + 1)
         request.pointee.started_ns = iotrap_clock()
         ContextTable.ringInFlight(context).pointee.wrappingAdd(1, ordering: .relaxed)
         var route = IOTRAP_ASYNC_ROUTE_SERVICE
-        if case .run = plan {
+        switch plan {
+        case .run, .done:
             route = IOTRAP_ASYNC_ROUTE_INLINE
-            let result = OwnRequests.runHere(request)
+            let isDone = if case .done = plan { true } else { false }
+            let result =
+                isDone
+                ? Int32(bitPattern: request.pointee.reserved) : OwnRequests.runHere(request)
             finish(request, result: result)
-        } else {
+        default:
             if UInt32(request.pointee.kind) == IOTRAP_REQUEST_POLL.rawValue {
                 OwnPolls.add(thread, context, request)
             }
@@ -244,11 +251,15 @@ enum OwnContext {
         if UInt32(request.pointee.kind) == IOTRAP_REQUEST_POLL.rawValue {
             OwnPolls.remove(thread, context, request)
         }
-        if event >= 0 {
-            DescriptorTable.store(event, Slot(word: 0))
-            iotrap_close_raw(event)
-        }
+        giveBack(event)
         ContextTable.ringInFlight(context).pointee.wrappingSubtract(1, ordering: .relaxed)
         return -11
+    }
+
+    /// Closes the copy of an eventfd, if there is one.
+    private static func giveBack(_ event: Int32) {
+        guard event >= 0 else { return }
+        DescriptorTable.store(event, Slot(word: 0))
+        iotrap_close_raw(event)
     }
 }

@@ -13,6 +13,8 @@ enum OwnRequests {
         case run
         /// By the service thread.
         case serve
+        /// Has been done already: the result is in the request's `reserved`.
+        case done
     }
 
     private enum FileType {
@@ -21,12 +23,10 @@ enum OwnRequests {
         static let regular: UInt32 = 0o100000
     }
 
-    static func plan(_ thread: Thread, _ iocb: iotrap_iocb, _ request: Request) -> Plan {
-        var facts = iotrap_file_facts()
-        let fd = Int32(bitPattern: iocb.descriptor)
-        guard iotrap_file_facts(fd, &facts) == 0, facts.status_flags & OpenFlags.path == 0
-        else { return .refuse(-9) }
-        request.pointee.descriptor = fd
+    static func plan(
+        _ thread: Thread, _ iocb: iotrap_iocb, _ request: Request, _ facts: iotrap_file_facts
+    ) -> Plan {
+        request.pointee.descriptor = Int32(bitPattern: iocb.descriptor)
         request.pointee.rw_flags = iocb.rw_flags
         request.pointee.priority = 0
         request.pointee.address = nil
@@ -85,11 +85,28 @@ enum OwnRequests {
         guard isFile, iocb.bytes > 0, iocb.rw_flags == 0, iocb.flags & IOTRAP_IOCB_FLAG_IOPRIO == 0,
             !writes || (isDirect && !appends)
         else { return .run }
+        if !writes && !isDirect && !isVector && isCached(request, facts) { return .done }
         if writes {
             let end = UInt64(iocb.offset) &+ UInt64(isVector ? 0x7fff_f000 : request.pointee.length)
             if end > UInt64(iotrap_file_size_limit()) { return .run }
         }
         return .serve
+    }
+
+    /// Reads what is in the page cache, inside io_submit as the kernel does; false when some of it
+    /// is not there.
+    private static func isCached(_ request: Request, _ facts: iotrap_file_facts) -> Bool {
+        let r = request.pointee
+        var element = iovec(iov_base: r.address, iov_len: Int(r.length))
+        let noWait: UInt32 = 8  // RWF_NOWAIT
+        let result = iotrap_vector_flags_raw(r.descriptor, &element, 1, r.offset, noWait, 0)
+        // A short read is a whole one only at the end of the file.
+        guard
+            result == Int(r.length)
+                || (result >= 0 && r.offset &+ Int64(result) >= facts.size && facts.size > 0)
+        else { return false }
+        request.pointee.reserved = UInt32(truncatingIfNeeded: result)
+        return true
     }
 
     /// Errors of aio_rw_flags and of a priority, which a transfer of nothing shows.
