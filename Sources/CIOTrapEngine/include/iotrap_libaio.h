@@ -59,7 +59,7 @@ struct iotrap_context {
 	uint32_t finished_first;   /* requests whose events wait to be taken: number + 1 */
 	uint32_t finished_last;
 	uint32_t finished_count;
-	uint32_t polls; /* of those in flight, polls: they may never end */
+	uint32_t known_head; /* of the kernel's ring, as far as calls have moved it */
 	struct iotrap_caller *_Nullable caller;
 	uint64_t ring_bytes; /* of an emulated ring */
 	/* what a request of the kernel's took, one watched at a time */

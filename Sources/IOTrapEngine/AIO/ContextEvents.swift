@@ -120,7 +120,20 @@ enum ContextEvents {
         }
         // releasing: the kernel writes over the places only after they were read
         head.pointee.store(at, ordering: .releasing)
+        context.pointee.known_head = at
         return count
+    }
+
+    /// The kernel itself handed out events: the head moves on by their number.
+    static func noteTaken(_ context: Context, _ number: Int) {
+        let size = max(1, kernelRing(context).pointee.count)
+        context.pointee.known_head =
+            UInt32((UInt64(context.pointee.known_head) + UInt64(number)) % UInt64(size))
+    }
+
+    @inline(__always)
+    static func head(_ context: Context) -> UInt32 {
+        address(of: &kernelRing(context).pointee.head).atomic.pointee.load(ordering: .relaxed)
     }
 
     @inline(__always)

@@ -220,7 +220,7 @@ struct Collector {
         let fromKernel = ContextEvents.takeKernel(
             thread, context, events + taken, room: count - taken)
         if fromKernel < 0 { return fromKernel }
-        noteKernelEvents(events + taken, fromKernel)
+        countKernelEvents(events + taken, fromKernel)
         taken += fromKernel
         takenInUser += fromKernel
         return found + fromKernel + takeShared()
@@ -242,7 +242,15 @@ struct Collector {
         return result
     }
 
+    /// Events that a system call took.
     private func noteKernelEvents(
+        _ events: UnsafeMutablePointer<iotrap_event>?, _ number: Int
+    ) {
+        ContextEvents.noteTaken(context, number)
+        countKernelEvents(events, number)
+    }
+
+    private func countKernelEvents(
         _ events: UnsafeMutablePointer<iotrap_event>?, _ number: Int
     ) {
         guard number > 0, let events else { return }

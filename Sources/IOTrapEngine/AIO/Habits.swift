@@ -16,6 +16,13 @@ enum Habits {
 
     @inline(__always)
     static func noteSubmitter(_ thread: Thread, _ context: Context) {
+        // Moved by the program: it reads the kernel's ring itself, and finds there what the kernel
+        // puts there.
+        if ContextTable.flags(context) & IOTRAP_CONTEXT_KERNEL == 0,
+            ContextEvents.head(context) != context.pointee.known_head
+        {
+            keepWithKernel(context, IOTRAP_REASON_EVENTFD)
+        }
         let known = context.pointee.submitter
         if known == thread.pointee.thread_id { return }
         if known == 0 {
