@@ -5,23 +5,19 @@ import Testing
 
 @testable import IOTrapEngine
 
-/// A thread with a block of its own, as the engine keeps them.
+/// A thread with a block of its own, as the engine keeps them. Never freed: the object may be gone
+/// while its addresses are still in use.
 private final class CountingThread {
     let thread: UnsafeMutablePointer<iotrap_thread>
     let block: UnsafeMutablePointer<iotrap_stats_block>
 
     init() {
-        thread = .allocate(capacity: 1)
-        thread.initialize(to: iotrap_thread())
+        thread = iotrap_pages(MemoryLayout<iotrap_thread>.size, 0)!
+            .assumingMemoryBound(to: iotrap_thread.self)
         // Pages that can be populated, as those of a segment.
         block = iotrap_pages(MemoryLayout<iotrap_stats_block>.size + 4096, 0)!
             .assumingMemoryBound(to: iotrap_stats_block.self)
         thread.pointee.block = block
-    }
-
-    deinit {
-        thread.deallocate()
-        iotrap_pages_free(block, MemoryLayout<iotrap_stats_block>.size + 4096)
     }
 
     func counts(_ interface: iotrap_async_interface) -> iotrap_stats_async {

@@ -6,27 +6,25 @@ import Testing
 
 @testable import IOTrapEngine
 
-/// What the engine keeps for a thread, for tests that play several.
+/// What the engine keeps for a thread, for tests that play several. Never freed: the object may be
+/// gone while its address is still in use.
 final class TestThread: @unchecked Sendable {
     let address: UnsafeMutablePointer<iotrap_thread>
 
     init(id: Int32 = 1) {
-        address = .allocate(capacity: 1)
-        address.initialize(to: iotrap_thread())
+        address = iotrap_pages(MemoryLayout<iotrap_thread>.size, 0)!
+            .assumingMemoryBound(to: iotrap_thread.self)
         address.pointee.thread_id = id
     }
-
-    deinit { address.deallocate() }
 }
 
-/// A context whose completion ring is a page of the test's own.
+/// A context whose completion ring is memory of the test's own, never freed as above.
 final class TestContext: @unchecked Sendable {
     let context: ContextTable.Context
     let ring: UnsafeMutablePointer<iotrap_aio_ring>
 
     init(events: UInt32 = 64, capacity: UInt32 = 63, flags: UInt32 = 0) throws {
-        let bytes = 32 + 32 * Int(events)
-        let pages = try #require(iotrap_pages((bytes + 4095) & ~4095, 0))
+        let pages = try #require(iotrap_pages(32 + 32 * Int(events), 0))
         ring = pages.assumingMemoryBound(to: iotrap_aio_ring.self)
         ring.pointee.count = events
         ring.pointee.magic = IOTRAP_AIO_MAGIC
@@ -35,8 +33,8 @@ final class TestContext: @unchecked Sendable {
     }
 
     deinit {
+        // Nobody finds it any more, so that its record can be given to another.
         ContextTable.handleWord(context).pointee.store(0, ordering: .sequentiallyConsistent)
-        iotrap_pages_free(ring, (32 + 32 * Int(ring.pointee.count) + 4095) & ~4095)
     }
 
     /// A request of this context, as if it was in flight.
