@@ -17,7 +17,7 @@ group_mariadb="mariadb-server mariadb-client"
 group_redis="redis-server redis-tools"
 group_rocksdb="rocksdb-tools librocksdb-dev"
 group_tools="g++ python3 procps util-linux git tar gzip"
-group_async="qemu-utils sysbench stress-ng openmpi-bin python3-mpi4py"
+group_async="qemu-utils qemu-block-extra tgt sysbench stress-ng openmpi-bin python3-mpi4py"
 
 groups_of() {
 	case $1 in
@@ -118,6 +118,7 @@ install_missing() {
 		postgresql) units="postgresql" ;;
 		mariadb) units="mariadb" ;;
 		redis) units="redis-server" ;;
+		async) units="tgt" ;;
 		*) units="" ;;
 		esac
 		[ -z "$units" ] || disable_services "$units"

@@ -59,7 +59,7 @@ struct RealProgramTests {
 
     /// The list is found at run time; an empty one would make every other test here vacuous.
     @Test func scriptsAreFound() async {
-        #expect(ProgramScript.all.count >= 8, "scripts: \(ProgramScript.all.map(\.name))")
+        #expect(ProgramScript.all.count >= 15, "scripts: \(ProgramScript.all.map(\.name))")
         print(await Tally.shared.summary)
     }
 }
