@@ -37,6 +37,11 @@ _Static_assert(IOTRAP_NOTIFY_SIGNAL == SIGEV_SIGNAL && IOTRAP_NOTIFY_NONE == SIG
 		       IOTRAP_NOTIFY_THREAD_ID == SIGEV_THREAD_ID,
 	       "libc's numbers");
 
+long iotrap_read_raw(int fd, void *buffer, size_t bytes)
+{
+	return iotrap_syscall(SYS_read, fd, (long)buffer, (long)bytes, 0, 0, 0);
+}
+
 long iotrap_read_now(int fd, void *buffer, size_t bytes, int64_t offset)
 {
 	struct iovec element = {.iov_base = buffer, .iov_len = bytes};

@@ -257,7 +257,7 @@ void iotrap_service_run(uint64_t argument);
 int iotrap_futex_wait_for(uint32_t *word, uint32_t value, uint64_t timeout_ns);
 
 int iotrap_eventfd(void);
-long iotrap_write_raw(int fd, const void *buffer, size_t bytes);
+long iotrap_write_raw(int fd, const void *_Nullable buffer, size_t bytes);
 
 /* --- end of process and descriptors ---------------------------------------------- */
 

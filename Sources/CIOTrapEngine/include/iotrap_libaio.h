@@ -59,15 +59,20 @@ struct iotrap_context {
 	uint32_t finished_first;   /* requests whose events wait to be taken: number + 1 */
 	uint32_t finished_last;
 	uint32_t finished_count;
+	uint32_t turn;       /* which place events are taken from first */
 	uint32_t known_head; /* of the kernel's ring, as far as calls have moved it */
 	struct iotrap_caller *_Nullable caller;
 	uint64_t ring_bytes; /* of an emulated ring */
 	/* what a request of the kernel's took, one watched at a time */
 	uint64_t watched_object;
 	uint64_t watched_ns;
-	/* how long the storage was busy for a request, smoothed; and when it last ended */
+	/* how long the storage was busy for a request, smoothed; the last timed end, and how
+	 * many requests ended since */
 	uint64_t busy_ns;
 	uint64_t last_end_ns;
+	uint64_t ends;
+	/* how long the kernel's io_submit takes for a request, smoothed */
+	uint64_t kernel_submit_ns;
 };
 
 #define IOTRAP_CONTEXTS 1024u

@@ -79,6 +79,11 @@ static inline struct iotrap_lane *iotrap_lane_shared(uint32_t index)
 	return &iotrap_lanes_shared[index % IOTRAP_LANE_TABLE_LANES];
 }
 
+/* request.flags: run by a plain system call of the service thread, as it cannot wait; */
+#define IOTRAP_SUBMIT_PLAIN 4u
+/* or tried by one that does not wait, before it goes to the ring. */
+#define IOTRAP_SUBMIT_TRIED 8u
+
 /*
  * Messages to the thread: requests with destination IOTRAP_TO_SERVICE and one of these
  * kinds. Who sent it waits on state, and finds the answer in length.
@@ -94,6 +99,8 @@ enum iotrap_message {
 #define IOTRAP_MESSAGE_SENT 0u
 #define IOTRAP_MESSAGE_ANSWERED 1u
 #define IOTRAP_MESSAGE_ABANDONED 2u
+
+long iotrap_read_raw(int fd, void *_Nullable buffer, size_t bytes);
 
 /* preadv2(2) of one buffer with RWF_NOWAIT: bytes, or -EAGAIN and the like. */
 long iotrap_read_now(int fd, void *_Nullable buffer, size_t bytes, int64_t offset);
@@ -120,7 +127,7 @@ struct iotrap_aiocb {
 	uint64_t notify_function; /* its lower half is the thread of SIGEV_THREAD_ID */
 	uint64_t notify_attributes;
 	uint64_t notify_rest[4];
-	uint64_t next;
+	uint64_t number; /* of the request + 1 */
 	int32_t absolute_priority;
 	int32_t policy;
 	uint32_t error;

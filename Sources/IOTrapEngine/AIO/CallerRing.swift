@@ -94,8 +94,9 @@ enum CallerRing {
                 writesWord(caller).pointee.wrappingSubtract(1, ordering: .relaxed)
             }
             inFlightWord(caller).pointee.wrappingSubtract(1, ordering: .relaxed)
-            if now == 0 { now = iotrap_clock() }
-            ContextEvents.finish(thread, request, result: result, now: now)
+            if now == 0 && request.pointee.started_ns != 0 { now = iotrap_clock() }
+            ContextEvents.finish(
+                thread, request, result: result, now: request.pointee.started_ns != 0 ? now : 0)
         }
     }
 

@@ -42,7 +42,7 @@ enum ContextEvents {
     private static func noteTimes(
         _ thread: Thread, _ context: Context, _ request: Request, _ result: Int32, _ now: UInt64
     ) {
-        let depth = ContextTable.ringInFlight(context).pointee.load(ordering: .relaxed)
+        let depth = ContextTable.outstanding(context)
         Offload.finished(
             thread, context, request, result: result, now: now, inFlight: depth)
         let started = request.pointee.started_ns

@@ -137,6 +137,13 @@ enum ContextTable {
         address(of: &context.pointee.finished_count).atomic.pointee.load(ordering: .relaxed)
     }
 
+    /// Requests submitted whose events have not been taken.
+    static func outstanding(_ context: Context) -> UInt32 {
+        let kernel = kernelInFlight(context).pointee.load(ordering: .relaxed)
+        return ringInFlight(context).pointee.load(ordering: .relaxed)
+            &+ finishedCount(context) &+ (Int32(bitPattern: kernel) > 0 ? kernel : 0)
+    }
+
     private static func set(_ handle: UInt64) -> Int {
         // Fibonacci hashing of the page number
         Int(((handle >> 12) &* 0x9e37_79b9_7f4a_7c15) >> 57) * ways

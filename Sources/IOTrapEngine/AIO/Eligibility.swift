@@ -19,7 +19,7 @@ enum Eligibility {
     /// Judges an iocb and fills the request's kind, descriptor, address, length and offset.
     static func judge(
         _ thread: Thread, _ iocb: iotrap_iocb, _ request: RequestPool.Request,
-        writesInFlight: Bool, sizeLimit: inout Int64
+        _ context: ContextTable.Context, writesInFlight: Bool, sizeLimit: inout Int64
     ) -> Answer {
         if iocb.flags & IOTRAP_IOCB_FLAG_RESFD != 0 { return .kernel(IOTRAP_REASON_EVENTFD) }
         guard iocb.flags == 0, iocb.rw_flags == 0, iocb.reserved2 == 0, iocb.key == 0
@@ -34,6 +34,7 @@ enum Eligibility {
             return transfer(thread, iocb, request, writes: false, sizeLimit: &sizeLimit)
         case IOTRAP_IOCB_PWRITE, IOTRAP_IOCB_PWRITEV:
             if let reason = writeReason(fd) { return .kernel(reason) }
+            guard writesGain(context) else { return .kernel(IOTRAP_REASON_COMPARED) }
             return transfer(thread, iocb, request, writes: true, sizeLimit: &sizeLimit)
         case IOTRAP_IOCB_FSYNC, IOTRAP_IOCB_FDSYNC:
             // With writes of a ring in flight the sync must come after them, as it would with
@@ -87,6 +88,14 @@ enum Eligibility {
         guard status & OpenFlags.direct != 0, status & OpenFlags.append == 0
         else { return IOTRAP_REASON_ORDERED }
         return nil
+    }
+
+    /// Whether O_DIRECT writes gain by a ring: not where the kernel's io_submit only starts them. A
+    /// ring may have to ask a worker (ext4 allocates blocks there), which costs a tenth.
+    private static func writesGain(_ context: ContextTable.Context) -> Bool {
+        process.pointee.configuration.setting(IOTRAP_TECHNIQUE_LIBAIO.rawValue)
+            == IOTRAP_SETTING_ON.rawValue
+            || context.pointee.kernel_submit_ns > Offload.slowNanoseconds
     }
 
     private static func transfer(

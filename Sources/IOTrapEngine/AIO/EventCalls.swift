@@ -201,7 +201,7 @@ struct Collector {
         return CallerRing.inFlightWord(caller).pointee.load(ordering: .relaxed) > 0
     }
 
-    /// Takes what is ready: the number of events, or -EFAULT.
+    /// Takes what is ready; -EFAULT when the program's memory cannot be written, else 0.
     private mutating func takeReady() -> Int {
         guard let events else { return isOwn && count > 0 && OwnContext.hasEvents(context) ? -14 : 0 }
         guard Inside.enter(thread) else { return 0 }
@@ -209,37 +209,57 @@ struct Collector {
         var found = 0
         if isOwn {
             found = OwnContext.take(thread, context, events + taken, room: count - taken)
-            if found > 0 { taken += found; takenInUser += found }
-            return found
+            if found > 0 {
+                taken += found
+                takenInUser += found
+            }
+            return min(found, 0)
         }
         if let caller = context.pointee.caller { CallerRing.reap(thread, caller) }
-        found = ContextEvents.take(thread, context, events + taken, room: count - taken)
-        if found < 0 { return found }
-        taken += found
-        takenInUser += found
-        let fromKernel = ContextEvents.takeKernel(
+        // Each place comes first in turn: a program may take one event at a time.
+        context.pointee.turn &+= 1
+        let kernelFirst = context.pointee.turn & 1 == 0
+        for pass in 0..<2 {
+            found = (pass == 0) == kernelFirst ? takeKernel(events) : takeFinished(events)
+            if found < 0 { return taken > 0 ? 0 : found }
+        }
+        takeShared()
+        return 0
+    }
+
+    private mutating func takeFinished(_ events: UnsafeMutablePointer<iotrap_event>) -> Int {
+        let found = ContextEvents.take(thread, context, events + taken, room: count - taken)
+        if found > 0 {
+            taken += found
+            takenInUser += found
+        }
+        return found
+    }
+
+    private mutating func takeKernel(_ events: UnsafeMutablePointer<iotrap_event>) -> Int {
+        let found = ContextEvents.takeKernel(
             thread, context, events + taken, room: count - taken)
-        if fromKernel < 0 { return fromKernel }
-        countKernelEvents(events + taken, fromKernel)
-        taken += fromKernel
-        takenInUser += fromKernel
-        return found + fromKernel + takeShared()
+        if found > 0 {
+            countKernelEvents(events + taken, found)
+            taken += found
+            takenInUser += found
+        }
+        return found
     }
 
     /// Several threads use the context: the kernel's ring is taken from with its own lock.
-    private mutating func takeShared() -> Int {
+    private mutating func takeShared() {
         guard let events, taken < count,
             ContextTable.flags(context) & IOTRAP_CONTEXT_SHARED != 0, mayComeFromRings,
             ContextEvents.hasKernelEvents(context)
-        else { return 0 }
+        else { return }
         var now = timespec()
         let result = Int(
             iotrap_io_getevents_raw(
                 context.pointee.handle, 0, count - taken, events + taken, &now))
-        guard result > 0 else { return 0 }
+        guard result > 0 else { return }
         noteKernelEvents(events + taken, result)
         taken += result
-        return result
     }
 
     /// Events that a system call took.

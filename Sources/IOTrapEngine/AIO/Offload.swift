@@ -1,6 +1,5 @@
 import CIOTrap
 import CIOTrapEngine
-import Synchronization
 
 /// Whether a context's requests go to kernel workers (IOSQE_ASYNC) instead of being started in
 /// io_submit.
@@ -11,7 +10,7 @@ import Synchronization
 enum Offload {
     /// Busy time of a request, in nanoseconds, from which on workers are tried.
     static let slowNanoseconds: UInt64 = 50_000
-    /// Requests in flight below which nothing can run in parallel.
+    /// Requests the program has under way below which nothing can run in parallel.
     static let depthMinimum: UInt32 = 4
 
     /// The comparisons, by number of context; made at first use.
@@ -43,24 +42,42 @@ enum Offload {
         else { return (0, 0) }
         let isSlow =
             context.pointee.busy_ns > slowNanoseconds
-            && ContextTable.ringInFlight(context).pointee.load(ordering: .relaxed) >= depthMinimum
+            && ContextTable.outstanding(context) >= depthMinimum
         guard isSlow || state.pointee.usesTechnique || state.pointee.phase != .learning
         else { return (0, 0) }
         let flags = state.pointee.usesTechnique ? IOTRAP_SUBMIT_OFFLOAD : 0
         return (flags, state.pointee.epoch &+ 1)
     }
 
+    /// Notes requests that went to kernel workers.
+    static func noteSubmitted(
+        _ thread: UnsafeMutablePointer<iotrap_thread>, _ context: ContextTable.Context,
+        requests: UInt64
+    ) {
+        guard let block = thread.pointee.block else { return }
+        let counts = iotrap_block_technique(block, IOTRAP_TECHNIQUE_OFFLOAD.rawValue)
+        counts.pointee.calls &+= 1
+        counts.pointee.requests &+= requests
+        counts.pointee.batches &+= 1
+        if let state = comparison(context), state.pointee.isTrial { counts.pointee.trials &+= 1 }
+    }
+
     /// Takes in a finished request. Called with the ring's lock held.
+    ///
+    /// - Parameter now: when it ended; 0: this one is not timed.
     static func finished(
         _ thread: UnsafeMutablePointer<iotrap_thread>, _ context: ContextTable.Context,
         _ request: RequestPool.Request, result: Int32, now: UInt64, inFlight: UInt32
     ) {
+        context.pointee.ends &+= 1
+        guard now != 0 else { return }
         let last = context.pointee.last_end_ns
-        context.pointee.last_end_ns = now
         if last != 0 && inFlight >= depthMinimum {
-            let busy = now > last ? now - last : 0
-            context.pointee.busy_ns = (context.pointee.busy_ns &* 31 &+ busy) / 32
+            let busy = (now > last ? now - last : 0) / context.pointee.ends
+            context.pointee.busy_ns = (context.pointee.busy_ns &* 7 &+ busy) / 8
         }
+        context.pointee.last_end_ns = now
+        context.pointee.ends = 0
         guard request.pointee.comparison != 0, result > 0, let state = comparison(context)
         else { return }
         let event = state.pointee.record(

@@ -186,7 +186,8 @@ enum PosixCalls {
     ) {
         request.pointee.next = 0
         request.pointee.kind = UInt8(truncatingIfNeeded: kind)
-        request.pointee.flags = 0
+        request.pointee.flags = UInt8(
+            target.isPlain ? IOTRAP_SUBMIT_PLAIN : target.isTried ? IOTRAP_SUBMIT_TRIED : 0)
         request.pointee.destination = UInt8(IOTRAP_TO_AIOCB.rawValue)
         request.pointee.order = target.order
         request.pointee.descriptor = target.descriptor
@@ -196,7 +197,8 @@ enum PosixCalls {
         request.pointee.length = UInt32(min(block.pointee.bytes, transferMaximum))
         request.pointee.comparison = 0
         request.pointee.offset = target.isStream ? -1 : block.pointee.offset
-        request.pointee.owner = UnsafeMutableRawPointer(block)
+        request.ownerWord.pointee.store(
+            UInt64(UInt(bitPattern: block)), ordering: .relaxed)
         request.pointee.started_ns = iotrap_clock()
         request.pointee.epoch = 0
         request.pointee.state = 0
@@ -205,6 +207,7 @@ enum PosixCalls {
             PosixGroups.join(group)
             request.pointee.group = group.pointee.number + 1
         }
+        block.pointee.number = UInt64(request.pointee.number) + 1
         block.pointee.result = 0
         address(of: &block.pointee.error).atomic.pointee.store(
             ErrorNumber.inProgress, ordering: .relaxed)

@@ -18,7 +18,8 @@ enum PosixCancel {
         }
         if let block {
             guard block.pointee.descriptor == fd else { return -22 }
-            guard isInProgress(block) else { return Answer.allDone }
+            guard error(block) == inProgress else { return Answer.allDone }
+            guard isInProgress(block) else { return -22 }
         }
         let answer = Service.ask(
             IOTRAP_MESSAGE_CANCEL, descriptor: fd, owner: UnsafeMutableRawPointer(block))
@@ -28,12 +29,25 @@ enum PosixCancel {
         default:
             guard let block else { return Answer.allDone }
             // It ended meanwhile, or never was a request.
-            return isInProgress(block) ? -22 : Answer.allDone
+            return error(block) == inProgress ? -22 : Answer.allDone
         }
     }
 
-    private static func isInProgress(_ block: UnsafeMutablePointer<iotrap_aiocb>) -> Bool {
-        block.errorWord.pointee.load(ordering: .acquiring) == 115
+    private static let inProgress: UInt32 = 115
+
+    private static func error(_ block: UnsafeMutablePointer<iotrap_aiocb>) -> UInt32 {
+        // acquiring: pairs with `PosixDelivery.publish`
+        block.errorWord.pointee.load(ordering: .acquiring)
+    }
+
+    /// True for a request that has not ended. An aiocb that only looks like one, a copy for
+    /// instance, is not what its request says it belongs to.
+    static func isInProgress(_ block: UnsafeMutablePointer<iotrap_aiocb>) -> Bool {
+        guard error(block) == inProgress else { return false }
+        let number = block.pointee.number
+        guard number != 0, number <= UInt64(RequestPool.count) else { return false }
+        let owner = RequestPool.request(UInt32(number) - 1).ownerWord
+        return owner.pointee.load(ordering: .relaxed) == UInt64(UInt(bitPattern: block))
     }
 
     /// True while this process's service thread runs; false in a forked child.

@@ -78,9 +78,7 @@ public func iotrap_suspend_ready(
     for index in 0..<Int(max(count, 0)) {
         guard let block = list[index] else { continue }
         hasAny = true
-        let error = UnsafeMutablePointer(mutating: block).errorWord
-        // acquiring: pairs with `PosixDelivery.publish`
-        if error.pointee.load(ordering: .acquiring) != 115 { return 1 }
+        guard PosixCancel.isInProgress(UnsafeMutablePointer(mutating: block)) else { return 1 }
     }
     return hasAny ? 0 : 1
 }
@@ -114,6 +112,14 @@ public func iotrap_suspend_end(_ failed: Int32) {
     counts.pointee.accelerated &+= 1
     if failed != 0 { counts.pointee.errors &+= 1 }
     AsyncRecording.reaped(thread, IOTRAP_ASYNC_POSIX, requests: 0, inUser: 0)
+}
+
+extension UnsafeMutablePointer where Pointee == iotrap_request {
+    /// Whose request it is. Other threads look at it.
+    var ownerWord: UnsafePointer<Atomic<UInt64>> {
+        UnsafeMutableRawPointer(address(of: &pointee.owner)).assumingMemoryBound(to: UInt64.self)
+            .atomic
+    }
 }
 
 extension UnsafeMutablePointer where Pointee == iotrap_aiocb {

@@ -6,8 +6,15 @@ struct PosixTarget {
     var descriptor: Int32 = -1
     /// IOTRAP_REQUEST_*
     var order: UInt8 = 0
-    /// A pipe or socket: it has no offsets.
+    /// A pipe, socket or the like: it has no offsets.
     var isStream = false
+    /// A ring would wait for data where a plain call says that there are none, or succeed where it
+    /// fails; and a plain call does not wait.
+    var isPlain = false
+
+    /// Neither pipe nor socket nor device: it may be one that cannot be read or written at all,
+    /// and the ring would wait until it can.
+    var isTried = false
 
     init() {}
 
@@ -22,19 +29,29 @@ struct PosixTarget {
         let type = facts.mode & Classification.typeMask
         let isFile = type == Classification.regular
         let isStorage = isFile || type == FileType.blockDevice
-        isStream = type == FileType.pipe || type == FileType.socket
+        isStream = !isStorage && type != FileType.directory && type != FileType.character
         let appends =
             kind == IOTRAP_REQUEST_WRITE.rawValue && isFile
             && facts.status_flags & OpenFlags.append != 0
         let isSync =
             kind == IOTRAP_REQUEST_FSYNC.rawValue || kind == IOTRAP_REQUEST_FDATASYNC.rawValue
-        var flags: UInt32 = isStorage ? IOTRAP_REQUEST_STORAGE : 0
+        order = isStorage ? UInt8(IOTRAP_REQUEST_STORAGE) : 0
         if isSync {
-            flags |= IOTRAP_REQUEST_BARRIER
-        } else if !isStorage || appends {
-            flags |= IOTRAP_REQUEST_SERIAL
+            order |= UInt8(IOTRAP_REQUEST_BARRIER)
+            return
         }
-        order = UInt8(flags)
+        if !isStorage || appends { order |= UInt8(IOTRAP_REQUEST_SERIAL) }
+        let mayWait = facts.status_flags & OpenFlags.nonBlocking == 0
+        isPlain =
+            type == FileType.directory || (!isStorage && (!mayWait || block.pointee.bytes == 0))
+            || (isStorage && endsBeyondRange(block))
+        isTried = type == FileType.none && !isPlain
+    }
+
+    /// No file is that long; there are some of the kernel's own that do not mind.
+    private func endsBeyondRange(_ block: UnsafeMutablePointer<iotrap_aiocb>) -> Bool {
+        block.pointee.bytes > UInt64(Int64.max)
+            || block.pointee.offset > Int64.max - Int64(block.pointee.bytes)
     }
 
     /// True when a descriptor seems to be a file read through the page cache. Only for trying: if it
@@ -48,8 +65,13 @@ struct PosixTarget {
     }
 
     private enum FileType {
-        static let pipe: UInt32 = 0o010000
+        static let none: UInt32 = 0
+        static let character: UInt32 = 0o020000
+        static let directory: UInt32 = 0o040000
         static let blockDevice: UInt32 = 0o060000
-        static let socket: UInt32 = 0o140000
     }
+}
+
+extension OpenFlags {
+    static let nonBlocking: UInt32 = 0o4000
 }

@@ -18,6 +18,13 @@ enum RequestPool {
             + Int(number % IOTRAP_POOL_CHUNK_REQUESTS)
     }
 
+    /// The number of requests there are, taken or not. They are never unmapped.
+    static var count: UInt32 {
+        // acquiring: pairs with `grow`
+        address(of: &pool.pointee.chunk_count).atomic.pointee.load(ordering: .acquiring)
+            * IOTRAP_POOL_CHUNK_REQUESTS
+    }
+
     /// Takes a request; its fields but `number` hold anything. Nil when memory is refused.
     static func take() -> Request? {
         while true {
@@ -81,7 +88,8 @@ enum RequestPool {
             requests[Int(index)].next = index + 1 < count ? chunk * count + index + 2 : 0
         }
         iotrap_pool_chunk(chunk).pointee = requests
-        pool.pointee.chunk_count = chunk + 1
+        // releasing: pairs with `count`
+        address(of: &pool.pointee.chunk_count).atomic.pointee.store(chunk + 1, ordering: .releasing)
         give(first: requests, last: requests + Int(count - 1))
         return true
     }

@@ -122,8 +122,12 @@ enum ServiceThread {
 
     /// Puts a request in the ring.
     static func issue(_ s: State, _ request: Request) {
-        while iotrap_ring_queue_request(s.pointee.ring, request) == 0 { submit(s) }
         s.pointee.inFlight += 1
+        if request.pointee.flags != 0, let result = ServicePlain.run(request) {
+            s.pointee.posixInFlight += 1
+            return note(s, request, result)
+        }
+        while iotrap_ring_queue_request(s.pointee.ring, request) == 0 { submit(s) }
         if UInt32(request.pointee.destination) == IOTRAP_TO_AIOCB.rawValue {
             s.pointee.posixInFlight += 1
             s.pointee.queuedPosix += 1
@@ -199,17 +203,20 @@ enum ServiceThread {
                 continue
             }
             if tag == ignoredTag { continue }
-            let number = UInt32(truncatingIfNeeded: tag)
-            let request = RequestPool.request(number - 1)
-            request.pointee.reserved = UInt32(bitPattern: result)
-            request.pointee.next = 0
-            if s.pointee.ended == 0 {
-                s.pointee.ended = number
-            } else {
-                RequestPool.request(s.pointee.endedLast - 1).pointee.next = number
-            }
-            s.pointee.endedLast = number
+            note(s, RequestPool.request(UInt32(truncatingIfNeeded: tag) - 1), result)
         }
+    }
+
+    private static func note(_ s: State, _ request: Request, _ result: Int32) {
+        let number = request.pointee.number + 1
+        request.pointee.reserved = UInt32(bitPattern: result)
+        request.pointee.next = 0
+        if s.pointee.ended == 0 {
+            s.pointee.ended = number
+        } else {
+            RequestPool.request(s.pointee.endedLast - 1).pointee.next = number
+        }
+        s.pointee.endedLast = number
     }
 
     private static func complete(_ s: State) {

@@ -68,10 +68,7 @@ enum SubmitCalls {
     }
 
     private static func noteDepth(_ thread: Thread, _ context: Context) {
-        let kernel = ContextTable.kernelInFlight(context).pointee.load(ordering: .relaxed)
-        let ring = ContextTable.ringInFlight(context).pointee.load(ordering: .relaxed)
-        AsyncRecording.depth(
-            thread, IOTRAP_ASYNC_LIBAIO, (Int32(bitPattern: kernel) > 0 ? kernel : 0) &+ ring)
+        AsyncRecording.depth(thread, IOTRAP_ASYNC_LIBAIO, ContextTable.outstanding(context))
     }
 
     /// Passes requests to the kernel, and watches the time of one of them.
@@ -83,6 +80,9 @@ enum SubmitCalls {
         let result = Int64(iotrap_io_submit_raw(context.pointee.handle, Int(count), iocbs))
         guard result > 0, let iocbs else { return result }
         if watches {
+            let spent = (iotrap_clock() &- now) / UInt64(result)
+            context.pointee.kernel_submit_ns =
+                (context.pointee.kernel_submit_ns &* 7 &+ spent) / 8
             context.pointee.watched_ns = now
             context.pointee.watched_object = iocbs[0]
         }
@@ -159,12 +159,7 @@ private struct Batch {
     }
 
     private var hasRoom: Bool {
-        let kernel = ContextTable.kernelInFlight(context).pointee.load(ordering: .relaxed)
-        let taken =
-            ContextTable.ringInFlight(context).pointee.load(ordering: .relaxed)
-            &+ ContextTable.finishedCount(context) &+ UInt32(truncatingIfNeeded: prepared)
-            &+ (Int32(bitPattern: kernel) > 0 ? kernel : 0)
-        return taken < context.pointee.capacity
+        ContextTable.outstanding(context) < context.pointee.capacity
     }
 
     /// The iocb of a position, when its memory can be read.
@@ -193,7 +188,7 @@ private struct Batch {
         }
         let inFlight = CallerRing.writesWord(caller).pointee.load(ordering: .relaxed) + writes
         switch Eligibility.judge(
-            thread, iocb, request, writesInFlight: inFlight > 0, sizeLimit: &sizeLimit)
+            thread, iocb, request, context, writesInFlight: inFlight > 0, sizeLimit: &sizeLimit)
         {
         case .ring: return (iocb, object)
         case .kernel(let why):
@@ -265,6 +260,9 @@ private struct Batch {
         }
         let taken = count - refused
         ringTotal += taken
+        if offload.flags != 0 {
+            Offload.noteSubmitted(thread, context, requests: UInt64(taken))
+        }
         AsyncRecording.submitted(
             thread, IOTRAP_ASYNC_LIBAIO, IOTRAP_ASYNC_ROUTE_RING, requests: UInt64(taken))
         return Int64(taken)
