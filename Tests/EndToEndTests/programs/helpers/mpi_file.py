@@ -1,4 +1,4 @@
-"""Non-blocking MPI file requests: mpi_file.py FILE. Every process of the job has a part of the file.
+"""Non-blocking MPI file requests: mpi_file.py FILE. Every process of a job has a part of the file.
 
 Open MPI makes POSIX AIO requests of them, many for one call where a view of the file has gaps.
 The file is the same after each run. Prints one line for each process whose reads were right.
