@@ -6,12 +6,17 @@ import Testing
 
 @Suite struct DescriptorTests {
     @Test func slotsKeepWhatIsPutIn() {
-        let slot = Slot(kind: .direct, appends: true, file: 1024, generation: 0xdead_beef)
+        let slot = Slot(kind: .direct, flags: OpenFlags.append, file: 1024, generation: 0xdead_beef)
         #expect(slot.kind == .direct)
         #expect(slot.appends)
         #expect(slot.file == 1024)
         #expect(slot.generation == 0xdead_beef)
         #expect(Slot(word: 0).kind == .unknown)
+        #expect(!Slot(word: 0).mayRead)
+        for (flags, mayRead) in [(O_RDONLY, true), (O_WRONLY, false), (O_RDWR, true)] {
+            let opened = Slot(kind: .buffered, flags: UInt32(flags))
+            #expect(opened.mayRead == mayRead && !opened.appends)
+        }
     }
 
     @Test func tableForgetsAndBoundsItself() {
