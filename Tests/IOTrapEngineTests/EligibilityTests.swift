@@ -30,7 +30,8 @@ extension SharedStateTests {
         /// The reason for which a request stays with the kernel; nil when it goes to a ring.
         private func reason(
             _ opcode: UInt32, _ fd: Int32, writesInFlight: Bool = false,
-            sizeLimit: Int64 = .max, _ change: (inout iotrap_iocb) -> Void = { _ in }
+            sizeLimit: Int64 = .max, kernelNanoseconds: UInt64 = 1_000_000,
+            _ change: (inout iotrap_iocb) -> Void = { _ in }
         ) throws -> iotrap_reason? {
             var iocb = iotrap_iocb()
             iocb.opcode = UInt16(opcode)
@@ -43,9 +44,12 @@ extension SharedStateTests {
             let request = try #require(RequestPool.take())
             defer { RequestPool.give(request) }
             let thread = TestThread()
+            let test = try TestContext()
+            test.context.pointee.kernel_submit_ns = kernelNanoseconds
             var limit = sizeLimit
             let answer = Eligibility.judge(
-                thread.address, iocb, request, writesInFlight: writesInFlight, sizeLimit: &limit)
+                thread.address, iocb, request, test.context, writesInFlight: writesInFlight,
+                sizeLimit: &limit)
             if case .kernel(let reason) = answer { return reason }
             #expect(request.pointee.descriptor == fd)
             return nil
@@ -58,6 +62,19 @@ extension SharedStateTests {
             #expect(try reason(IOTRAP_IOCB_PREAD, buffered.fd) == nil)
             #expect(try reason(IOTRAP_IOCB_PREAD, direct.fd) == nil)
             #expect(try reason(IOTRAP_IOCB_PWRITE, direct.fd) == nil)
+        }
+
+        @Test func writesThatTheKernelOnlyStartsStayThere() throws {
+            let file = Opened(O_RDWR | Self.direct)
+            for nanoseconds in [0, Offload.slowNanoseconds] {
+                #expect(
+                    try reason(IOTRAP_IOCB_PWRITE, file.fd, kernelNanoseconds: nanoseconds)
+                        == IOTRAP_REASON_COMPARED)
+                #expect(
+                    try reason(IOTRAP_IOCB_PREAD, file.fd, kernelNanoseconds: nanoseconds) == nil)
+            }
+            let slow = Offload.slowNanoseconds + 1
+            #expect(try reason(IOTRAP_IOCB_PWRITE, file.fd, kernelNanoseconds: slow) == nil)
         }
 
         @Test func whatTheKernelRunsInOrderStaysThere() throws {
