@@ -152,7 +152,7 @@ private final class Mailbox: Sendable {
     private let value = Atomic<UInt32>(0)
 
     func put(_ number: UInt32) {
-        while value.load(ordering: .acquiring) != 0 { sched_yield() }
+        while value.load(ordering: .acquiring) != 0 { usleep(20) }
         value.store(number, ordering: .releasing)
     }
 
@@ -161,7 +161,7 @@ private final class Mailbox: Sendable {
             // acquiring: pairs with `put`
             let number = value.exchange(0, ordering: .acquiring)
             if number != 0 { return number }
-            sched_yield()
+            usleep(20)
         }
     }
 }
