@@ -26,6 +26,8 @@ static COLD int routed_close(int fd)
 
 	if (is_hidden(fd))
 		return not_open();
+	if (fd >= 0)
+		iotrap_closing((unsigned int)fd, (unsigned int)fd);
 	iotrap_count_begin(&counted, IOTRAP_OP_CLOSE, fd);
 	if (counted.route != IOTRAP_ROUTE_BARE && iotrap_descriptor_slot(fd))
 		iotrap_descriptor_forget(fd);
@@ -36,8 +38,8 @@ static COLD int routed_close(int fd)
 
 EXPORT int close(int fd)
 {
-	/* Nothing known of it: nothing to forget, and not the engine's. */
-	if (likely(iotrap_descriptor_slot(fd) == 0))
+	/* Nothing known of it: nothing to forget, and not the engine's; and no request. */
+	if (likely(iotrap_descriptor_slot(fd) == 0 && !iotrap_service_runs()))
 		QUICK(int, close, IOTRAP_OP_CLOSE, 0, (fd));
 	return routed_close(fd);
 }
@@ -69,6 +71,7 @@ EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 	}
 	if (iotrap_is_bare() || (flags & (int)CLOSE_RANGE_CLOEXEC) || first > last)
 		return REAL(close_range)(first, last, flags);
+	iotrap_closing(first, last);
 	iotrap_descriptors_forget(first, last);
 	if (likely(iotrap_descriptor_internal_from(first, last) < 0))
 		return REAL(close_range)(first, last, flags);
@@ -84,6 +87,7 @@ EXPORT void closefrom(int low)
 		REAL(closefrom)(low);
 		return;
 	}
+	iotrap_closing(first, UINT_MAX);
 	iotrap_descriptors_forget(first, UINT_MAX);
 	if (likely(iotrap_descriptor_internal_from(first, UINT_MAX) < 0))
 		REAL(closefrom)(low);
@@ -110,6 +114,8 @@ EXPORT int dup2(int fd, int target)
 		return not_open();
 	if (is_hidden(target))
 		iotrap_descriptor_surrender(target);
+	if (target >= 0 && fd != target)
+		iotrap_closing((unsigned int)target, (unsigned int)target);
 	return fd == target ? REAL(dup2)(fd, target) : copied(REAL(dup2)(fd, target));
 }
 ALIAS_OF(__dup2, dup2);
@@ -120,6 +126,8 @@ EXPORT int dup3(int fd, int target, int flags)
 		return not_open();
 	if (is_hidden(target) && fd != target)
 		iotrap_descriptor_surrender(target);
+	if (target >= 0)
+		iotrap_closing((unsigned int)target, (unsigned int)target);
 	return copied(REAL(dup3)(fd, target, flags));
 }
 

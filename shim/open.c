@@ -106,8 +106,10 @@ static void stream_closing(FILE *stream)
 {
 	int saved = errno;
 
-	if (!iotrap_is_bare())
+	if (!iotrap_is_bare()) {
+		iotrap_closing((unsigned int)fileno(stream), (unsigned int)fileno(stream));
 		iotrap_descriptor_forget(fileno(stream));
+	}
 	errno = saved;
 }
 

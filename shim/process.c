@@ -28,18 +28,28 @@ extern char **environ;
 		with;                                                                              \
 	} while (0)
 
+/* The kernel cancels requests at exec and exit that plain calls would have carried out. */
+static inline void drain(void)
+{
+	if (!iotrap_is_bare())
+		iotrap_aio_drain();
+}
+
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
+	drain();
 	CARRYING(envp, environment, return REAL(execve)(path, argv, environment));
 }
 
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
+	drain();
 	CARRYING(envp, environment, return REAL(execvpe)(file, argv, environment));
 }
 
 EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
+	drain();
 	CARRYING(envp, environment, return REAL(fexecve)(fd, argv, environment));
 }
 
@@ -50,6 +60,7 @@ EXPORT int execveat(int directory, const char *path, char *const argv[], char *c
 		errno = ENOSYS;
 		return -1;
 	}
+	drain();
 	CARRYING(envp, environment,
 		 return REAL(execveat)(directory, path, argv, environment, flags));
 }
@@ -120,6 +131,7 @@ EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_act
 
 EXPORT __attribute__((noreturn)) void _exit(int status)
 {
+	drain();
 	if (!iotrap_is_bare())
 		iotrap_finish();
 	REAL(_exit)(status);

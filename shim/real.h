@@ -15,7 +15,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "iotrap_engine.h"
+#include "iotrap_posix.h"
 
 #define EXPORT __attribute__((visibility("default")))
 #define likely(x) __builtin_expect(!!(x), 1)
@@ -163,6 +163,16 @@ static inline void iotrap_count_end(struct iotrap_counted *counted, int failed)
 static inline int iotrap_is_bare(void)
 {
 	return iotrap_self()->state == IOTRAP_STATE_BARE || !iotrap_active;
+}
+
+/*
+ * Before descriptors are closed: a request that the kernel has not got yet must not
+ * find another file under the number.
+ */
+static inline void iotrap_closing(unsigned int first, unsigned int last)
+{
+	if (unlikely(iotrap_service_runs()) && !iotrap_is_bare())
+		iotrap_aio_closing(first, last);
 }
 
 #endif

@@ -17,6 +17,8 @@ __attribute__((constructor(101))) static void start(void)
 /* Late: the program's own destructors still do I/O. */
 __attribute__((destructor(101))) static void finish(void)
 {
-	if (!iotrap_is_bare())
-		iotrap_finish();
+	if (iotrap_is_bare())
+		return;
+	iotrap_aio_drain();
+	iotrap_finish();
 }

@@ -173,8 +173,10 @@ long iotrap_syscall_hook(long number, long a, long b, long c, long d, long e, lo
 	case SYS_io_pgetevents:
 		return aio_call(number, a, b, c, d, e, f);
 	case SYS_exit_group:
-		if (!iotrap_is_bare())
+		if (!iotrap_is_bare()) {
+			iotrap_aio_drain();
 			iotrap_finish();
+		}
 		return RAW();
 	case SYS_seccomp:
 		iotrap_restrict();

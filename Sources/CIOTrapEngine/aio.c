@@ -67,6 +67,19 @@ long iotrap_write_raw(int fd, const void *buffer, size_t bytes)
 	return iotrap_syscall(SYS_write, fd, (long)buffer, (long)bytes, 0, 0, 0);
 }
 
+/*
+ * Every signal but the one by which libc has all threads of the process change their
+ * user: seteuid(2) waits for each of them.
+ */
+void iotrap_signals_block_program(uint64_t *saved)
+{
+	const uint64_t set_user = (uint64_t)1 << (33 - 1);
+	const uint64_t blocked = ~set_user;
+
+	iotrap_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&blocked, (long)saved,
+		       sizeof(blocked), 0, 0);
+}
+
 static void *service_body(void *argument)
 {
 	iotrap_service_run((uint64_t)(uintptr_t)argument);
@@ -84,8 +97,8 @@ int iotrap_service_start_thread(uint64_t argument)
 		return result;
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, 128 * 1024 + PTHREAD_STACK_MIN);
-	/* Inherited by the thread; every number, libc's own two included. */
-	iotrap_signals_block(&mask);
+	/* Inherited by the thread. */
+	iotrap_signals_block_program(&mask);
 	result = pthread_create(&thread, &attributes, service_body, (void *)(uintptr_t)argument);
 	iotrap_signals_restore(&mask);
 	pthread_attr_destroy(&attributes);

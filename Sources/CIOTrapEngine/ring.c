@@ -34,7 +34,7 @@ static long setup(unsigned int entries, struct io_uring_params *params)
 	return iotrap_syscall(SYS_io_uring_setup, entries, (long)params, 0, 0, 0, 0);
 }
 
-static long ring_register(const struct iotrap_ring *ring, unsigned int opcode, void *argument,
+long iotrap_ring_register(const struct iotrap_ring *ring, unsigned int opcode, void *argument,
 			  unsigned int count)
 {
 	if (ring->descriptor < 0)
@@ -178,7 +178,7 @@ static struct iotrap_ring *create(const struct layout *layout, int hidden, unsig
 	}
 	/* Files that cannot be read without blocking go to kernel workers, by default
 	 * at most four per processor: too few to keep a slow volume busy. */
-	ring_register(ring, IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2);
+	iotrap_ring_register(ring, IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2);
 	return ring;
 }
 
@@ -200,7 +200,7 @@ void iotrap_ring_destroy(struct iotrap_ring *ring)
 	if (ring->descriptor < 0) {
 		struct io_uring_rsrc_update ours = {.offset = (uint32_t)ring->uring.ring_fd};
 
-		ring_register(ring, IORING_UNREGISTER_RING_FDS, &ours, 1);
+		iotrap_ring_register(ring, IORING_UNREGISTER_RING_FDS, &ours, 1);
 	} else {
 		io_uring_queue_exit(&ring->uring);
 	}

@@ -34,6 +34,10 @@ struct iotrap_ring {
 	const struct layout *layout;
 };
 
+/* io_uring_register(2) on the ring, by its descriptor or its number. */
+long iotrap_ring_register(const struct iotrap_ring *ring, unsigned int opcode, void *argument,
+			  unsigned int count);
+
 _Static_assert(sizeof(struct iotrap_ring) <= PAGE, "the ring's own state fits its page");
 
 #endif

@@ -59,6 +59,10 @@ int iotrap_ring_queue_request(struct iotrap_ring *ring, const struct iotrap_requ
 		sqe->flags |= IOSQE_ASYNC;
 	if (request->flags & IOTRAP_SUBMIT_DRAIN)
 		sqe->flags |= IOSQE_IO_DRAIN;
+	if (request->flags & IOTRAP_SUBMIT_HELD) {
+		sqe->flags |= IOSQE_FIXED_FILE;
+		sqe->fd = (int)request->file - 1;
+	}
 	sqe->user_data = (uint64_t)request->number + 1;
 	return 1;
 }
@@ -100,16 +104,28 @@ int iotrap_ring_knows(struct iotrap_ring *ring, uint32_t opcode)
 	_Alignas(struct io_uring_probe) char
 		memory[sizeof(struct io_uring_probe) + 64 * sizeof(struct io_uring_probe_op)];
 	struct io_uring_probe *probe = (struct io_uring_probe *)memory;
-	unsigned int command = IORING_REGISTER_PROBE;
 
 	memset(memory, 0, sizeof(memory));
-	if (ring->descriptor < 0)
-		command |= REGISTER_USE_REGISTERED_RING;
-	if (iotrap_syscall(SYS_io_uring_register, ring->uring.ring_fd, command, (long)memory, 64, 0,
-			   0) < 0)
+	if (iotrap_ring_register(ring, IORING_REGISTER_PROBE, memory, 64) < 0)
 		return 0;
 	return opcode < 64 && opcode <= probe->last_op &&
 	       (probe->ops[opcode].flags & IO_URING_OP_SUPPORTED);
+}
+
+int iotrap_ring_hold_files(struct iotrap_ring *ring, uint32_t count)
+{
+	int none[IOTRAP_RING_FILES_MAX];
+
+	for (uint32_t index = 0; index < IOTRAP_RING_FILES_MAX; index++)
+		none[index] = -1;
+	return (int)iotrap_ring_register(ring, IORING_REGISTER_FILES, none, count);
+}
+
+int iotrap_ring_hold_file(struct iotrap_ring *ring, uint32_t slot, int fd)
+{
+	struct io_uring_files_update update = {.offset = slot, .fds = (uint64_t)(uintptr_t)&fd};
+
+	return (int)iotrap_ring_register(ring, IORING_REGISTER_FILES_UPDATE, &update, 1);
 }
 
 uint32_t iotrap_ring_queued(const struct iotrap_ring *ring)

@@ -113,6 +113,7 @@ static inline struct iotrap_request *_Nullable *_Nonnull iotrap_pool_chunk(uint3
 
 #define IOTRAP_SUBMIT_OFFLOAD 1u /* IOSQE_ASYNC: a kernel worker runs it */
 #define IOTRAP_SUBMIT_DRAIN 2u   /* IOSQE_IO_DRAIN: after all submitted before it */
+#define IOTRAP_SUBMIT_HELD 16u   /* of the file held in slot request.file - 1 */
 
 /*
  * Like iotrap_ring_create, with more room. deferred: only the creating thread submits
@@ -134,6 +135,15 @@ int iotrap_ring_queue_wake(struct iotrap_ring *ring, uint64_t *word, uint32_t va
 
 /* Queues the cancellation of a request (IORING_OP_ASYNC_CANCEL), completing with user_data. */
 int iotrap_ring_queue_cancel(struct iotrap_ring *ring, uint32_t number, uint64_t user_data);
+
+/*
+ * Files that the ring holds on to, so that a request can be made of one whose descriptor
+ * was closed: makes room for some, and puts the file of a descriptor (-1: none) in a slot.
+ * Negative when that cannot be done.
+ */
+#define IOTRAP_RING_FILES_MAX 64u
+int iotrap_ring_hold_files(struct iotrap_ring *ring, uint32_t count);
+int iotrap_ring_hold_file(struct iotrap_ring *ring, uint32_t slot, int fd);
 
 /* Nonzero when the running kernel knows an IORING_OP_*, asked through this ring. */
 int iotrap_ring_knows(struct iotrap_ring *ring, uint32_t opcode);
@@ -240,6 +250,9 @@ int64_t iotrap_io_getevents(uint64_t handle, int64_t minimum, int64_t count,
 int64_t iotrap_io_cancel(uint64_t handle, uint64_t iocb, struct iotrap_event *_Nullable event);
 
 /* --- the service thread --------------------------------------------------------- */
+
+/* iotrap_signals_block for longer waits: libc's own signal for seteuid(2) stays open. */
+void iotrap_signals_block_program(uint64_t *saved);
 
 /*
  * Starts a detached thread with every signal blocked and a small stack that runs

@@ -58,8 +58,15 @@ static inline int iotrap_aio_unsubmitted(void)
 	       __atomic_load_n(&service->busy, __ATOMIC_ACQUIRE) != 0;
 }
 
+/* Nonzero while the thread runs: requests may be outstanding. */
+static inline int iotrap_service_runs(void)
+{
+	return __atomic_load_n(&iotrap_service_storage.queue, __ATOMIC_RELAXED) !=
+	       IOTRAP_QUEUE_CLOSED;
+}
+
 /*
- * The order of requests on one descriptor, see AIO/ServiceLanes.swift: tables of lanes,
+ * The order of requests on one descriptor, see AIO/Lanes.swift: tables of lanes,
  * of 1024 descriptors each.
  */
 struct iotrap_lane {

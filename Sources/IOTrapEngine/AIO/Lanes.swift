@@ -68,8 +68,8 @@ enum Lanes {
             RequestPool.request(lane.pointee.last - 1).pointee.lane_next = number
         }
         lane.pointee.last = number
-        let ordered = UInt32(request.pointee.order) & (IOTRAP_REQUEST_SERIAL | IOTRAP_REQUEST_BARRIER)
-        let isTurn = ordered == 0 || lane.first == number
+        let waits = IOTRAP_REQUEST_SERIAL | IOTRAP_REQUEST_BARRIER
+        let isTurn = UInt32(request.pointee.order) & waits == 0 || lane.first == number
         request.pointee.state = isTurn ? State.issued : State.waiting
         return isTurn
     }

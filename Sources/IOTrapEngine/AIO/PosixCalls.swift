@@ -22,6 +22,8 @@ enum PosixCalls {
     private static let declined = Int64.min
     /// Bytes a single transfer moves at most (MAX_RW_COUNT).
     private static let transferMaximum: UInt64 = 0x7fff_f000
+    /// The end of a process's memory (TASK_SIZE_MAX).
+    private static let memoryEnd: UInt64 = 0x7fff_ffff_f000
     /// Cached reads up to this size are done inside the call; a larger copy takes longer than
     /// handing it over.
     private static let inlineMaximum: UInt64 = 256 << 10
@@ -200,6 +202,8 @@ enum PosixCalls {
         request.ownerWord.pointee.store(
             UInt64(UInt(bitPattern: block)), ordering: .relaxed)
         request.pointee.started_ns = iotrap_clock()
+        request.pointee.file = 0
+        request.pointee.file_generation = 0
         request.pointee.epoch = 0
         request.pointee.state = 0
         request.pointee.group = 0
@@ -223,7 +227,11 @@ enum PosixCalls {
         // Before anything else is looked at, even the descriptor: pread(2).
         if block.pointee.offset < 0 { return ErrorNumber.invalid }
         // No such range of memory can be: the kernel says which error that is.
-        if bytes > UInt64(Int64.max) { return refusedByKernel(block, kind) }
+        let start = UInt64(UInt(bitPattern: block.pointee.address))
+        let (end, overflows) = start.addingReportingOverflow(bytes)
+        if bytes > transferMaximum, overflows || end > memoryEnd {
+            return refusedByKernel(block, kind)
+        }
         guard kind == IOTRAP_REQUEST_READ.rawValue, bytes <= inlineMaximum,
             PosixTarget.mayBeCached(block.pointee.descriptor)
         else { return nil }

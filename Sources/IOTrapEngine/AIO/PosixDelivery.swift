@@ -101,7 +101,8 @@ enum PosixDelivery {
         _ thread: Thread, _ request: Request, _ result: Int32, _ now: UInt64
     ) {
         guard let block = thread.pointee.block else { return }
-        let operation = iotrap_block_operation(block, operation(UInt32(request.pointee.kind)).rawValue)
+        let made = operation(UInt32(request.pointee.kind))
+        let operation = iotrap_block_operation(block, made.rawValue)
         let technique = iotrap_block_technique(block, IOTRAP_TECHNIQUE_POSIX_AIO.rawValue)
         if result >= 0 {
             operation.pointee.bytes &+= UInt64(result)

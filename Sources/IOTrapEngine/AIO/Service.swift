@@ -90,7 +90,7 @@ enum Service {
     @inline(never)
     private static func start() -> Bool {
         var mask: UInt64 = 0
-        iotrap_signals_block(&mask)
+        iotrap_signals_block_program(&mask)
         defer { iotrap_signals_restore(&mask) }
         let lock = UnsafeMutableRawPointer(address(of: &shared.pointee.lock))
             .assumingMemoryBound(to: FutexLock.self)

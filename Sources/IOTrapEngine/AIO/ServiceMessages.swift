@@ -100,8 +100,12 @@ enum ServiceMessages {
             let descriptor = UInt32(bitPattern: request.pointee.descriptor)
             guard descriptor >= first, descriptor <= last else { continue }
             let isAwaited = request.pointee.epoch & ~descriptorGone != 0
+            let isGone = request.pointee.epoch & descriptorGone != 0
             request.pointee.epoch |= descriptorGone
-            guard request.pointee.state == Lanes.State.waiting else { continue }
+            guard request.pointee.state == Lanes.State.waiting else {
+                if !isGone { StreamWrites.hold(s, request) }
+                continue
+            }
             if UInt32(request.pointee.order) & IOTRAP_REQUEST_STORAGE == 0 {
                 end(s, request)
             } else if !isAwaited {

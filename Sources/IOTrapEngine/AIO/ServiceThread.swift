@@ -29,6 +29,8 @@ struct ServiceState {
     var endedLast: UInt32 = 0
     /// Requests of POSIX AIO have ended in this round.
     var hasFinished = false
+    /// Files that the ring holds on to, a bit each; nil until the first is wanted.
+    var heldFiles: UInt64?
 
     /// Nothing is outstanding.
     var isIdle: Bool {
@@ -240,10 +242,15 @@ enum ServiceThread {
     private static func completePosix(
         _ s: State, _ request: Request, _ result: Int32, _ now: UInt64
     ) {
-        guard mayRunAgain(request, result) else { return finish(s, request, result, now) }
-        request.pointee.comparison += 1
-        request.pointee.flags |= UInt8(IOTRAP_SUBMIT_OFFLOAD)
-        issue(s, request)
+        if mayRunAgain(request, result) {
+            request.pointee.comparison += 1
+            request.pointee.flags |= UInt8(IOTRAP_SUBMIT_OFFLOAD)
+            issue(s, request)
+        } else if !StreamWrites.goOn(s, request, result) {
+            let total = StreamWrites.total(request, result)
+            StreamWrites.letGo(s, request)
+            finish(s, request, total, now)
+        }
     }
 
     /// How often a request is run again before its error is believed.
