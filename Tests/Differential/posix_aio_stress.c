@@ -3,7 +3,9 @@
 
 /*
  * Arguments after the directory: rounds of each thread (60), then the seed (1). What is printed
- * does not depend on what happened to be cancelled or closed in time.
+ * does not depend on what happened to be cancelled or closed in time. Built with a sanitizer, the
+ * sanitizer's library goes before the preloaded one; the thread sanitizer cannot stand the C
+ * library's helper threads, so under it the run must be on a ring.
  */
 #define THREADS 5
 #define SLOTS 24
