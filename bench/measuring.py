@@ -165,7 +165,8 @@ class Bench:
         )
         # The loader reports a library it cannot preload and goes on without it.
         if done.returncode != 0 or "ld.so" in done.stderr:
-            reason = done.stderr.strip() or f"ended with {done.returncode}"
+            said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+            reason = said[0][:200] if said else f"ended with {done.returncode}"
             raise Failure(f"{os.path.basename(command[0])} ({mode}): {reason}")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
