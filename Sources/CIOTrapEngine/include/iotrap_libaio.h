@@ -21,7 +21,7 @@ struct iotrap_caller {
 	int32_t thread_id;  /* 0: the record is free */
 	uint32_t writes;    /* of those in flight, writes and syncs */
 	int32_t error;      /* why there is no ring; 0: not tried */
-	uint32_t unused;
+	uint32_t waits;     /* for a context's word, in the ring */
 };
 
 #define IOTRAP_CALLERS 512u
@@ -43,8 +43,7 @@ struct iotrap_context {
 	uint64_t address; /* of the ring, as long as anybody uses the record */
 	uint32_t lock;    /* of the finished list, and of reaping in user space */
 	uint32_t flags;
-	uint32_t users; /* threads that may touch the ring: inside a call, not asleep in the kernel
-			 */
+	uint32_t users; /* threads inside a call, and not asleep in the kernel there */
 	uint32_t capacity;
 	uint32_t word;    /* changes when there is something to wake up for */
 	uint32_t waiters; /* threads asleep on the word */
@@ -54,9 +53,11 @@ struct iotrap_context {
 	uint32_t reason;     /* enum iotrap_reason of a context that stays with the kernel */
 	uint32_t generation; /* changes when the record is given to another context */
 	/* where its requests are */
-	uint32_t kernel_in_flight; /* with the kernel's context, taken ones left out */
-	uint32_t ring_in_flight;   /* on a ring, or with the service thread */
-	uint32_t finished_first;   /* requests whose events wait to be taken: number + 1 */
+	/* with the kernel's context, taken ones left out; of an emulated one, without an event yet
+	 */
+	uint32_t kernel_in_flight;
+	uint32_t ring_in_flight; /* on a ring, or with the service thread */
+	uint32_t finished_first; /* requests whose events wait to be taken: number + 1 */
 	uint32_t finished_last;
 	uint32_t finished_count;
 	uint32_t turn;       /* which place events are taken from first */
@@ -82,6 +83,10 @@ static inline struct iotrap_context *iotrap_context_entry(uint32_t index)
 	return &iotrap_contexts[index];
 }
 
+/* Makes a record a new context's, except for its handle and its users. */
+void iotrap_context_renew(struct iotrap_context *context, uint64_t address, uint32_t capacity,
+			  uint32_t flags);
+
 static inline struct iotrap_event *iotrap_aio_ring_event(struct iotrap_aio_ring *ring,
 							 uint32_t index)
 {
@@ -103,11 +108,11 @@ static inline uint32_t *_Nullable *_Nonnull iotrap_inside_lock(struct iotrap_thr
 /* Processors the kernel reckons with (num_possible_cpus), by which it shares out a context. */
 uint32_t iotrap_possible_processors(void);
 
-/*
- * Nonzero when the kernel can write all of the given memory, told without changing more
- * than is about to be overwritten: eight bytes of each page.
- */
-int iotrap_writable(void *address, size_t bytes);
+/* Nonzero when all of the given memory can be written, told without changing any of it. */
+int iotrap_writable(const void *address, size_t bytes);
+
+/* Stores four bytes of zeros as the kernel stores an iocb's key: 0 or -EFAULT. */
+int iotrap_store_zero(uint64_t address);
 
 /* Nonzero when this code runs on an alternate signal stack. */
 int iotrap_on_signal_stack(void);
@@ -120,6 +125,15 @@ int iotrap_duplicate_up(int fd);
 
 /* Nonzero when a descriptor is an eventfd. */
 int iotrap_is_eventfd(int fd);
+
+/* Adds one to an eventfd, unless it is full: the kernel itself never waits for room there. */
+void iotrap_signal_eventfd(int fd);
+
+/* poll(2) of one descriptor without waiting: POLL* bits, 0 when there are none, or -errno. */
+int iotrap_poll_now(int fd, uint16_t events);
+
+/* Nonzero when a file can tell when it becomes ready; zero for those that always are. */
+int iotrap_can_poll(int fd);
 
 /* 0, or -errno where the kernel would refuse an I/O priority to this process (ioprio_check_cap). */
 int iotrap_priority_error(int priority);

@@ -47,6 +47,17 @@ struct AsyncCall {
         end(thread, failed: failed)
     }
 
+    /// Bytes that a request of libaio has moved.
+    static func noteBytes(
+        _ thread: Thread, _ result: Int64, by technique: iotrap_technique? = nil
+    ) {
+        guard result > 0, let block = thread.pointee.block else { return }
+        iotrap_block_operation(block, IOTRAP_OP_IO_SUBMIT.rawValue).pointee.bytes &+= UInt64(result)
+        if let technique {
+            iotrap_block_technique(block, technique.rawValue).pointee.bytes &+= UInt64(result)
+        }
+    }
+
     /// Notes a call that gave requests to a technique.
     @inline(__always)
     func served(

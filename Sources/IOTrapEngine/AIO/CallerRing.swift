@@ -31,6 +31,7 @@ enum CallerRing {
         caller.pointee.ring = nil
         caller.pointee.in_flight = 0
         caller.pointee.writes = 0
+        caller.pointee.waits = 0
         caller.pointee.lock = 0
         thread.pointee.caller = caller
         var error: Int32 = 0
@@ -89,6 +90,7 @@ enum CallerRing {
         var result: Int32 = 0
         var now: UInt64 = 0
         while iotrap_ring_reap(ring, &tag, &result) != 0 {
+            if isWait(caller, tag) { continue }
             let request = RequestPool.request(UInt32(truncatingIfNeeded: tag) &- 1)
             if Requests.writes(request) {
                 writesWord(caller).pointee.wrappingSubtract(1, ordering: .relaxed)
@@ -140,22 +142,34 @@ enum CallerRing {
     static func drain(_ thread: Thread) {
         for index in 0..<IOTRAP_CALLERS {
             let caller = iotrap_caller_entry(index)
-            guard caller.pointee.thread_id != 0, caller.pointee.ring != nil else { continue }
-            // Another thread's requests end in that thread, which the kernel wakes for it; one that
-            // is stopped for good must not keep the process from ending.
-            var rounds = 0
-            while writesWord(caller).pointee.load(ordering: .relaxed) > 0, rounds < 10_000 {
-                if Inside.enter(thread) {
-                    reap(thread, caller)
-                    Inside.leave(thread)
-                }
-                if writesWord(caller).pointee.load(ordering: .relaxed) == 0 { break }
-                if caller == thread.pointee.caller, let ring = caller.pointee.ring {
-                    _ = iotrap_ring_enter(ring, 1, 100_000_000, nil)
-                } else {
-                    iotrap_pause_ns(1_000_000)
-                }
-                rounds += 1
+            wait(thread, caller, until: writesWord(caller))
+        }
+    }
+
+    /// Waits until nothing is in flight on any thread's ring.
+    static func drainAll(_ thread: Thread) {
+        for index in 0..<IOTRAP_CALLERS {
+            let caller = iotrap_caller_entry(index)
+            wait(thread, caller, until: inFlightWord(caller))
+        }
+    }
+
+    private static func wait(
+        _ thread: Thread, _ caller: Caller, until count: UnsafePointer<Atomic<UInt32>>
+    ) {
+        guard caller.pointee.thread_id != 0, caller.pointee.ring != nil else { return }
+        // Another thread's requests end in that thread, which the kernel wakes for it; one that is
+        // stopped for good must not keep the process from ending.
+        for _ in 0..<10_000 where count.pointee.load(ordering: .relaxed) > 0 {
+            if Inside.enter(thread) {
+                reap(thread, caller)
+                Inside.leave(thread)
+            }
+            if count.pointee.load(ordering: .relaxed) == 0 { return }
+            if caller == thread.pointee.caller, let ring = caller.pointee.ring {
+                _ = iotrap_ring_enter(ring, 1, 100_000_000, nil)
+            } else {
+                iotrap_pause_ns(1_000_000)
             }
         }
     }

@@ -113,8 +113,9 @@ enum ContextCalls {
         if before & IOTRAP_CONTEXT_DEAD != 0 { return -22 }
         let isOwn = before & IOTRAP_CONTEXT_OWN != 0
         let handle = context.pointee.handle
-        if isOwn { OwnContext.cancelPolls(thread, context) }
         awaitUsers(context)
+        // After the waiting calls have ended: they must not find the events of cancelled polls.
+        if isOwn { _ = OwnPolls.cancel(thread, context, object: nil) }
         // The kernel's io_destroy waits for what is in flight, and so does this.
         while ContextTable.ringInFlight(context).pointee.load(ordering: .acquiring) > 0 {
             settle(thread, context)

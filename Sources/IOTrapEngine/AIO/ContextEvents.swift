@@ -46,6 +46,7 @@ enum ContextEvents {
         Offload.finished(
             thread, context, request, result: result, now: now, inFlight: depth)
         let started = request.pointee.started_ns
+        AsyncCall.noteBytes(thread, Int64(result), by: IOTRAP_TECHNIQUE_LIBAIO)
         AsyncRecording.finished(
             thread, IOTRAP_ASYNC_LIBAIO, result: Int64(result),
             nanoseconds: started == 0 ? nil : now &- started)

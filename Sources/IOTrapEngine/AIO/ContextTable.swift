@@ -72,12 +72,8 @@ enum ContextTable {
         }
         guard let context = free else { return nil }
         ContextEvents.discard(context)
-        let generation = context.pointee.generation &+ 1
-        context.pointee = iotrap_context()
-        context.pointee.generation = generation
-        context.pointee.capacity = capacity
-        context.pointee.flags = flags
-        context.pointee.address = handle
+        // All but the users: a late look-up for the context before may come and go meanwhile.
+        iotrap_context_renew(context, handle, capacity, flags)
         Offload.reset(context)
         // releasing: who finds the handle finds the rest
         handleWord(context).pointee.store(handle, ordering: .releasing)

@@ -10,7 +10,9 @@ public func iotrap_io_getevents(
     _ mask: UnsafeRawPointer?, _ byLibrary: Int32
 ) -> Int64 {
     let thread = iotrap_self()
-    guard let call = AsyncCall(thread, IOTRAP_OP_IO_GETEVENTS) else { return AsyncCall.declined }
+    guard let call = AsyncCall(thread, IOTRAP_OP_IO_GETEVENTS) else {
+        return EventCalls.leftOver(thread, handle, count, events)
+    }
     switch ContextTable.find(handle) {
     case .none:
         let answer =
@@ -48,6 +50,24 @@ enum EventCalls {
         else { return false }
         return timeout.loadUnaligned(as: Int64.self) == 0
             && timeout.loadUnaligned(fromByteOffset: 8, as: Int64.self) == 0
+    }
+
+    /// Events of requests that were on a ring when the program restricted itself: handed out without
+    /// a system call. Declined when there are none.
+    static func leftOver(
+        _ thread: UnsafeMutablePointer<iotrap_thread>, _ handle: UInt64, _ count: Int64,
+        _ events: UnsafeMutablePointer<iotrap_event>?
+    ) -> Int64 {
+        guard process.pointee.isRestricted != 0, count > 0, let events,
+            case .live(let context) = ContextTable.find(handle)
+        else { return AsyncCall.declined }
+        defer { ContextTable.leave(context) }
+        guard ContextTable.finishedCount(context) > 0, Inside.enter(thread) else {
+            return AsyncCall.declined
+        }
+        defer { Inside.leave(thread) }
+        let taken = ContextEvents.take(thread, context, events, room: Int(count))
+        return taken > 0 ? Int64(taken) : AsyncCall.declined
     }
 
     /// What libaio's functions look at before they make the system call.
@@ -93,6 +113,7 @@ struct Collector {
     private var taken = 0
     /// Events that took no system call.
     private(set) var takenInUser = 0
+    private var hasSlept = false
 
     /// While requests are under way in two places, one is looked at this often.
     private static let sliceNanoseconds: UInt64 = 500_000
@@ -114,8 +135,17 @@ struct Collector {
     /// - Returns: what io_getevents returns.
     mutating func run(_ timeout: UnsafeRawPointer?, byLibrary: Bool) -> Int64 {
         if byLibrary && findsNone(timeout) { return 0 }
+        let result = collect(timeout)
+        return isOwn ? OwnContext.letSignalsIn(mask, result) : result
+    }
+
+    private mutating func collect(_ timeout: UnsafeRawPointer?) -> Int64 {
         guard readTimeout(timeout) else {
             return isOwn ? -14 : pass(timeout)
+        }
+        if isOwn {
+            let error = OwnContext.maskError(mask)
+            if error < 0 { return Int64(error) }
         }
         guard minimum >= 0, count >= minimum else { return isOwn ? -22 : pass(timeout) }
         if !isOwn {
@@ -131,6 +161,7 @@ struct Collector {
             if isImpatient { return Int64(taken) }
             let remaining = remaining()
             if remaining == 0 { return finalLook() }
+            hasSlept = true
             let result = wait(remaining)
             if result == -4 { return interrupted() }
         }
@@ -204,17 +235,17 @@ struct Collector {
     /// Takes what is ready; -EFAULT when the program's memory cannot be written, else 0.
     private mutating func takeReady() -> Int {
         guard let events else { return isOwn && count > 0 && OwnContext.hasEvents(context) ? -14 : 0 }
-        guard Inside.enter(thread) else { return 0 }
-        defer { Inside.leave(thread) }
         var found = 0
         if isOwn {
             found = OwnContext.take(thread, context, events + taken, room: count - taken)
             if found > 0 {
                 taken += found
-                takenInUser += found
+                if !hasSlept { takenInUser += found }
             }
             return min(found, 0)
         }
+        guard Inside.enter(thread) else { return 0 }
+        defer { Inside.leave(thread) }
         if let caller = context.pointee.caller { CallerRing.reap(thread, caller) }
         // Each place comes first in turn: a program may take one event at a time.
         context.pointee.turn &+= 1
@@ -231,7 +262,7 @@ struct Collector {
         let found = ContextEvents.take(thread, context, events + taken, room: count - taken)
         if found > 0 {
             taken += found
-            takenInUser += found
+            if !hasSlept { takenInUser += found }
         }
         return found
     }
@@ -242,7 +273,7 @@ struct Collector {
         if found > 0 {
             countKernelEvents(events + taken, found)
             taken += found
-            takenInUser += found
+            if !hasSlept { takenInUser += found }
         }
         return found
     }
@@ -306,7 +337,7 @@ struct Collector {
 
     /// Waits until something may have happened: 0 or -errno; -EINTR when a signal was handled.
     private func wait(_ remaining: UInt64) -> Int32 {
-        if isOwn { return withMask { OwnContext.wait(context, remaining, $0) } }
+        if isOwn { return withMask { OwnContext.wait(thread, context, remaining, $0) } }
         let kernel = ContextTable.kernelInFlight(context).pointee.load(ordering: .relaxed)
         let hasBoth = Int32(bitPattern: kernel) > 0
         let ringCount = ContextTable.ringInFlight(context).pointee.load(ordering: .relaxed)
@@ -334,12 +365,7 @@ struct Collector {
     }
 
     private func withMask(_ body: (UnsafePointer<UInt64>?) -> Int32) -> Int32 {
-        // struct __aio_sigset: a pointer and a size, which the kernel has checked at no call yet
-        guard let mask, UserMemory.isReadable(thread, UInt(bitPattern: mask), bytes: 16)
-        else { return body(nil) }
-        let place = mask.load(as: UInt.self)
-        guard place != 0, UserMemory.isReadable(thread, place, bytes: 8) else { return body(nil) }
-        return body(UnsafePointer(bitPattern: place))
+        body(OwnContext.signals(mask))
     }
 }
 
@@ -352,6 +378,7 @@ enum KernelFlight {
         let watched = context.pointee.watched_object
         for index in 0..<number {
             let isWatched = watched != 0 && events[index].object == watched
+            AsyncCall.noteBytes(thread, events[index].result)
             AsyncRecording.finished(
                 thread, IOTRAP_ASYNC_LIBAIO, result: events[index].result,
                 nanoseconds: isWatched ? iotrap_clock() &- context.pointee.watched_ns : nil)

@@ -17,33 +17,50 @@ enum OwnContext {
     static func make(
         _ thread: Thread, _ events: UInt32, _ handle: UnsafeMutablePointer<UInt64>
     ) -> Int64 {
-        guard UserMemory.isReadable(thread, UInt(bitPattern: handle), bytes: 8) else { return -14 }
-        guard handle.pointee == 0, events != 0 else { return -22 }
-        guard UserMemory.isWritable(thread, UInt(bitPattern: handle), bytes: 8) else { return -14 }
-        handle.pointee = 0
+        let place = UnsafeMutableRawPointer(handle)
+        let address = UInt64(UInt(bitPattern: handle))
+        guard UserMemory.isReadableNow(address, bytes: 8) else { return -14 }
+        guard place.loadUnaligned(as: UInt64.self) == 0, events != 0 else { return -22 }
         let processors = iotrap_possible_processors()
         // The bound of fs/aio.c, a ring of 256 MiB, and its wrap-around.
         let wanted = max(events, processors &* 4) &* 2
         guard wanted <= 0x1000_0000 / 32 else { return -22 }
         guard wanted > 0, Service.ready() else { return -11 }
+        guard iotrap_writable(place, 8) != 0 else { return -14 }
         let bytes = (32 * (Int(wanted) + 2) + 32 + 4095) & ~4095
+        return make(bytes, place, processors, attempts: 16)
+    }
+
+    /// Makes a ring at an address that the table has a place for.
+    private static func make(
+        _ bytes: Int, _ place: UnsafeMutableRawPointer, _ processors: UInt32, attempts: Int
+    ) -> Int64 {
         guard let pages = iotrap_pages(bytes, 1) else { return -12 }
         let ring = pages.assumingMemoryBound(to: iotrap_aio_ring.self)
-        ring.pointee.count = UInt32((bytes - 32) / 32)
+        ring.pointee.count = size(bytes)
         ring.pointee.magic = IOTRAP_AIO_MAGIC
         ring.pointee.compat_features = 1
         ring.pointee.header_length = 32
-        let capacity = ContextCalls.capacity(
-            ringEvents: ring.pointee.count, processors: processors)
+        let capacity = ContextCalls.capacity(ringEvents: size(bytes), processors: processors)
         let made = ContextCalls.insert(
             UInt64(UInt(bitPattern: pages)), capacity: capacity, flags: IOTRAP_CONTEXT_OWN)
         guard let made else {
+            // This one stays mapped meanwhile, so that the next is elsewhere.
+            let result =
+                attempts > 1 ? make(bytes, place, processors, attempts: attempts - 1) : -11
             iotrap_pages_free(pages, bytes)
-            return -11
+            return result
         }
         made.pointee.ring_bytes = UInt64(bytes)
-        handle.pointee = UInt64(UInt(bitPattern: pages))
+        place.storeBytes(of: UInt64(UInt(bitPattern: pages)), as: UInt64.self)
         return 0
+    }
+
+    /// Events in a ring of so many bytes. The number in the ring itself is the program's to write.
+    private static func size(_ bytes: Int) -> UInt32 { UInt32((bytes - 32) / 32) }
+
+    private static func size(_ context: Context) -> UInt32 {
+        size(Int(context.pointee.ring_bytes))
     }
 
     /// Frees the ring, unless somebody never came back from a call: that costs the memory then, not
@@ -57,88 +74,135 @@ enum OwnContext {
 
     // MARK: - Events
 
-    static func hasEvents(_ context: Context) -> Bool { ContextEvents.hasKernelEvents(context) }
+    static func hasEvents(_ context: Context) -> Bool { used(context) != 0 }
 
+    /// Events in the ring, taken out by nobody yet.
     private static func used(_ context: Context) -> UInt32 {
         let ring = ContextEvents.kernelRing(context)
-        let size = ring.pointee.count
-        let tail = address(of: &ring.pointee.tail).atomic.pointee.load(ordering: .relaxed)
-        let head = address(of: &ring.pointee.head).atomic.pointee.load(ordering: .relaxed)
+        let size = size(context)
+        // acquiring: pairs with `push`
+        let tail = address(of: &ring.pointee.tail).atomic.pointee.load(ordering: .acquiring)
+        // acquiring: whoever moved the head, perhaps the program itself, has read the events
+        let head = address(of: &ring.pointee.head).atomic.pointee.load(ordering: .acquiring)
         // The program can write anything there; the kernel takes it modulo the size, too.
         return (tail % size &+ size &- head % size) % size
     }
 
-    /// Stores an event and tells of it.
-    private static func push(_ thread: Thread, _ context: Context, _ event: iotrap_event) {
-        let lock = address(of: &context.pointee.lock)
-        Inside.lock(thread, 0, lock)
-        let ring = ContextEvents.kernelRing(context)
-        let tail = address(of: &ring.pointee.tail).atomic
-        let at = tail.pointee.load(ordering: .relaxed) % ring.pointee.count
-        iotrap_aio_ring_event(ring, at).pointee = event
-        // releasing: who sees the tail move finds the event
-        tail.pointee.store(at + 1 == ring.pointee.count ? 0 : at + 1, ordering: .releasing)
-        Inside.unlock(thread, 0, lock)
+    /// Requests that have no event in the ring yet.
+    private static func unfinished(_ context: Context) -> UnsafePointer<Atomic<UInt32>> {
+        ContextTable.kernelInFlight(context)
     }
 
-    /// Moves events to the program's memory.
+    /// Takes a place for a request's event; false when there is none.
+    private static func reserve(_ thread: Thread, _ context: Context) -> Bool {
+        locked(thread, context) {
+            let waiting = unfinished(context).pointee.load(ordering: .relaxed)
+            guard waiting &+ used(context) < context.pointee.capacity else { return false }
+            unfinished(context).pointee.store(waiting &+ 1, ordering: .relaxed)
+            return true
+        }
+    }
+
+    private static func giveBackPlace(_ thread: Thread, _ context: Context) {
+        locked(thread, context) {
+            unfinished(context).pointee.wrappingSubtract(1, ordering: .relaxed)
+        }
+    }
+
+    /// Stores an event and tells of it.
+    private static func push(_ thread: Thread, _ context: Context, _ event: iotrap_event) {
+        locked(thread, context) {
+            let ring = ContextEvents.kernelRing(context)
+            let size = size(context)
+            let tail = address(of: &ring.pointee.tail).atomic
+            let at = tail.pointee.load(ordering: .relaxed) % size
+            iotrap_aio_ring_event(ring, at).pointee = event
+            // Before the event can be seen: who takes it may submit another request at once.
+            unfinished(context).pointee.wrappingSubtract(1, ordering: .relaxed)
+            // releasing: who sees the tail move finds the event
+            tail.pointee.store(at + 1 == size ? 0 : at + 1, ordering: .releasing)
+        }
+    }
+
+    /// Moves events to the program's memory: their number, or -EFAULT.
     static func take(
         _ thread: Thread, _ context: Context, _ events: ContextEvents.Events, room: Int
     ) -> Int {
-        ContextEvents.takeKernel(thread, context, events, room: room)
+        guard room > 0, hasEvents(context) else { return 0 }
+        return locked(thread, context) {
+            let count = min(room, Int(used(context)))
+            guard count > 0 else { return 0 }
+            let bytes = UInt(count) * UInt(MemoryLayout<iotrap_event>.stride)
+            guard UserMemory.isWritable(thread, UInt(bitPattern: events), bytes: bytes) else {
+                return -14
+            }
+            let ring = ContextEvents.kernelRing(context)
+            let size = size(context)
+            let head = address(of: &ring.pointee.head).atomic
+            var at = head.pointee.load(ordering: .relaxed) % size
+            for index in 0..<count {
+                events[index] = iotrap_aio_ring_event(ring, at).pointee
+                at = at + 1 == size ? 0 : at + 1
+            }
+            // releasing: the places are written over only after they were read
+            head.pointee.store(at, ordering: .releasing)
+            return count
+        }
     }
 
-    /// Waits for something to happen: 0 or -errno; -EINTR when a signal was handled.
-    static func wait(
-        _ context: Context, _ nanoseconds: UInt64, _ mask: UnsafePointer<UInt64>?
-    ) -> Int32 {
-        // A mask in force only while waiting is something futexes cannot do.
-        if let mask { return iotrap_poll_nothing(min(nanoseconds, 1_000_000), mask) }
-        let word = address(of: &context.pointee.word)
-        let seen = word.atomic.pointee.load(ordering: .sequentiallyConsistent)
-        let waiters = address(of: &context.pointee.waiters).atomic
-        // seq_cst: pairs with `ContextEvents.wake`
-        waiters.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
-        defer { waiters.pointee.wrappingSubtract(1, ordering: .relaxed) }
-        if hasEvents(context) || ContextTable.flags(context) & IOTRAP_CONTEXT_DEAD != 0 { return 0 }
-        return iotrap_futex_wait_for(word, seen, nanoseconds)
+    /// Runs a few instructions with a context's lock held. Signals are blocked: handlers use
+    /// contexts that they have interrupted the use of, as they can with the kernel's.
+    @discardableResult
+    static func locked<Result>(
+        _ thread: Thread, _ context: Context, _ body: () -> Result
+    ) -> Result {
+        var mask: UInt64 = 0
+        // The service thread has blocked them for good.
+        let blocks = thread.pointee.state != IOTRAP_STATE_BARE
+        if blocks { iotrap_signals_block(&mask) }
+        let lock = UnsafeMutableRawPointer(address(of: &context.pointee.lock))
+            .assumingMemoryBound(to: FutexLock.self)
+        FutexLock.acquire(lock)
+        let result = body()
+        FutexLock.release(lock)
+        if blocks { iotrap_signals_restore(&mask) }
+        return result
     }
 
-    /// The service thread has finished a request.
+    /// The service thread has ended a request.
     static func finish(_ request: Request, result: Int32) {
-        let thread = iotrap_self()
-        guard let owner = request.pointee.owner else { return RequestPool.give(request) }
-        let context = owner.assumingMemoryBound(to: iotrap_context.self)
         var outcome = result
         if UInt32(request.pointee.kind) == IOTRAP_REQUEST_POLL.rawValue {
-            OwnPolls.remove(thread, context, request)
-            // A cancelled poll ends with no events.
-            if result == -125 { outcome = 0 }
+            outcome = OwnPolls.result(request, result)
         } else if Requests.mustRunAgain(request, result) {
             outcome = Requests.runPlain(request)
         }
+        deliver(iotrap_self(), request, outcome)
+    }
+
+    private static func deliver(_ thread: Thread, _ request: Request, _ result: Int32) {
+        guard let owner = request.pointee.owner else { return RequestPool.give(request) }
+        let context = owner.assumingMemoryBound(to: iotrap_context.self)
+        if UInt32(request.pointee.kind) == IOTRAP_REQUEST_POLL.rawValue {
+            OwnPolls.remove(thread, context, request)
+        }
         let started = request.pointee.started_ns
         AsyncRecording.finished(
-            thread, IOTRAP_ASYNC_LIBAIO, result: Int64(outcome),
+            thread, IOTRAP_ASYNC_LIBAIO, result: Int64(result),
             nanoseconds: started == 0 ? nil : iotrap_clock() &- started)
         let event = iotrap_event(
-            data: request.pointee.data, object: request.pointee.object, result: Int64(outcome),
+            data: request.pointee.data, object: request.pointee.object, result: Int64(result),
             result2: 0)
-        let eventDescriptor = Int32(bitPattern: request.pointee.state) - 1
+        let eventDescriptor = Int32(bitPattern: request.pointee.state) &- 1
         RequestPool.give(request)
         push(thread, context, event)
         if eventDescriptor >= 0 {
-            signal(eventDescriptor)
+            iotrap_signal_eventfd(eventDescriptor)
             giveBack(eventDescriptor)
         }
         ContextEvents.wake(context)
         // releasing, and last: io_destroy frees the ring when nothing is in flight
         ContextTable.ringInFlight(context).pointee.wrappingSubtract(1, ordering: .releasing)
-    }
-
-    private static func signal(_ event: Int32) {
-        var one: UInt64 = 1
-        iotrap_write_raw(event, &one, 8)
     }
 
     // MARK: - Submitting
@@ -148,40 +212,44 @@ enum OwnContext {
     ) -> Int64 {
         guard count >= 0 else { return -22 }
         guard count > 0 else { return 0 }
-        guard Inside.enter(thread) else { return -11 }
-        defer { Inside.leave(thread) }
-        let limit = min(count, Int64(ContextEvents.kernelRing(context).pointee.count))
+        let limit = min(count, Int64(size(context)))
         var done: Int64 = 0
+        var error: Int32 = 0
+        var mustWait = false
         while done < limit {
-            let result = submitOne(thread, context, iocbs, Int(done))
-            if result < 0 {
-                if done == 0 { return Int64(result) }
-                break
-            }
+            error = submitOne(
+                thread, context, UInt64(UInt(bitPattern: iocbs)) &+ UInt64(done) &* 8, &mustWait)
+            if error < 0 { break }
             done += 1
         }
+        // Until the service thread has handed them to the kernel: an empty range of descriptors to
+        // close asks for nothing else.
+        if mustWait { _ = Service.ask(IOTRAP_MESSAGE_CLOSE, descriptor: 1, last: 0) }
         let depth = ContextTable.ringInFlight(context).pointee.load(ordering: .relaxed)
         AsyncRecording.depth(thread, IOTRAP_ASYNC_LIBAIO, depth)
-        return done
+        return done > 0 ? done : Int64(error)
     }
 
+    /// Submits the request whose iocb's address is at the given address.
     private static func submitOne(
-        _ thread: Thread, _ context: Context, _ iocbs: UnsafePointer<UInt64>?, _ index: Int
+        _ thread: Thread, _ context: Context, _ place: UInt64, _ mustWait: inout Bool
     ) -> Int32 {
-        guard let iocbs,
-            UserMemory.isReadable(thread, UInt(bitPattern: iocbs + index), bytes: 8)
+        guard UserMemory.isReadableNow(place, bytes: 8),
+            let pointer = UnsafeRawPointer(bitPattern: UInt(place))
         else { return -14 }
-        let object = iocbs[index]
-        guard UserMemory.isReadable(thread, UInt(object), bytes: 64),
-            let place = UnsafeMutablePointer<iotrap_iocb>(bitPattern: UInt(object))
+        let object = pointer.loadUnaligned(as: UInt64.self)
+        guard UserMemory.isReadableNow(object, bytes: 64),
+            let source = UnsafeRawPointer(bitPattern: UInt(object))
         else { return -14 }
-        let iocb = place.pointee
+        let iocb = source.loadUnaligned(as: iotrap_iocb.self)
         guard iocb.reserved2 == 0, iocb.bytes <= UInt64(Int64.max) else { return -22 }
-        let inFlight = ContextTable.ringInFlight(context).pointee.load(ordering: .relaxed)
-        guard inFlight &+ used(context) < context.pointee.capacity,
-            let request = RequestPool.take()
-        else { return -11 }
+        guard reserve(thread, context) else { return -11 }
+        guard let request = RequestPool.take() else {
+            giveBackPlace(thread, context)
+            return -11
+        }
         request.pointee.destination = UInt8(IOTRAP_TO_CONTEXT.rawValue)
+        request.pointee.kind = UInt8(IOTRAP_REQUEST_READ.rawValue)
         request.pointee.order = 0
         request.pointee.flags = 0
         request.pointee.next = 0
@@ -190,70 +258,81 @@ enum OwnContext {
         request.pointee.data = iocb.data
         request.pointee.object = object
         request.pointee.state = 0
-        let result = carryOut(thread, context, request, place)
-        if result < 0 { RequestPool.give(request) }
+        request.pointee.started_ns = iotrap_clock()
+        let result = carryOut(thread, context, request, iocb, &mustWait)
+        if result < 0 {
+            RequestPool.give(request)
+            giveBackPlace(thread, context)
+        }
         return result
     }
 
     private static func carryOut(
-        _ thread: Thread, _ context: Context, _ request: Request,
-        _ place: UnsafeMutablePointer<iotrap_iocb>
+        _ thread: Thread, _ context: Context, _ request: Request, _ iocb: iotrap_iocb,
+        _ mustWait: inout Bool
     ) -> Int32 {
-        let iocb = place.pointee
         var facts = iotrap_file_facts()
         guard iotrap_file_facts(Int32(bitPattern: iocb.descriptor), &facts) == 0,
             facts.status_flags & OpenFlags.path == 0
         else { return -9 }
         var event: Int32 = -1
         if iocb.flags & IOTRAP_IOCB_FLAG_RESFD != 0 {
-            let asked = Int32(bitPattern: iocb.eventfd)
-            guard iotrap_status_flags(asked) >= 0 else { return -9 }
-            guard iotrap_is_eventfd(asked) != 0 else { return -22 }
-            // The number may be somebody else's by the time the request ends: a copy is not.
-            event = iotrap_duplicate_up(asked)
+            event = copyOfEvent(Int32(bitPattern: iocb.eventfd))
             guard event >= 0 else { return event }
-            DescriptorTable.store(event, Slot(kind: .engine))
         }
-        // The kernel stores its own key there, which is zero.
-        if iocb.key != 0 { place.pointee.key = 0 }
-        let plan = OwnRequests.plan(thread, iocb, request, facts)
-        if case .refuse(let error) = plan {
+        request.pointee.state = UInt32(bitPattern: event &+ 1)
+        var plan = OwnRequests.Plan.refuse(-14)
+        // The kernel's own key, which is zero.
+        if iotrap_store_zero(request.pointee.object &+ 8) == 0 {
+            plan = OwnRequests.plan(iocb, request, facts)
+        }
+        if case .run = plan { plan = OwnRequests.runHere(request, facts) }
+        switch plan {
+        case .refuse(let error):
             giveBack(event)
             return error
-        }
-        request.pointee.state = UInt32(bitPattern: event + 1)
-        request.pointee.started_ns = iotrap_clock()
-        ContextTable.ringInFlight(context).pointee.wrappingAdd(1, ordering: .relaxed)
-        var route = IOTRAP_ASYNC_ROUTE_SERVICE
-        switch plan {
-        case .run, .done:
-            route = IOTRAP_ASYNC_ROUTE_INLINE
-            let isDone = if case .done = plan { true } else { false }
-            let result =
-                isDone
-                ? Int32(bitPattern: request.pointee.reserved) : OwnRequests.runHere(request)
-            finish(request, result: result)
+        case .done(let result):
+            ContextTable.ringInFlight(context).pointee.wrappingAdd(1, ordering: .relaxed)
+            // Not a poll that anybody could cancel.
+            request.pointee.kind = UInt8(IOTRAP_REQUEST_READ.rawValue)
+            deliver(thread, request, result)
+            AsyncRecording.submitted(
+                thread, IOTRAP_ASYNC_LIBAIO, IOTRAP_ASYNC_ROUTE_INLINE, requests: 1)
+            return 0
         default:
-            if UInt32(request.pointee.kind) == IOTRAP_REQUEST_POLL.rawValue {
-                OwnPolls.add(thread, context, request)
+            let isUrgent = OwnRequests.mustBeWithKernel(request)
+            guard serve(thread, context, request) else {
+                giveBack(event)
+                return -11
             }
-            guard Service.submit(first: request.pointee.number + 1, count: 1) else {
-                return withdraw(thread, context, request, event)
-            }
+            mustWait = mustWait || isUrgent
+            return 0
         }
-        AsyncRecording.submitted(thread, IOTRAP_ASYNC_LIBAIO, route, requests: 1)
-        return 0
     }
 
-    private static func withdraw(
-        _ thread: Thread, _ context: Context, _ request: Request, _ event: Int32
-    ) -> Int32 {
-        if UInt32(request.pointee.kind) == IOTRAP_REQUEST_POLL.rawValue {
-            OwnPolls.remove(thread, context, request)
+    /// Hands a request to the service thread; false when there is none.
+    private static func serve(_ thread: Thread, _ context: Context, _ request: Request) -> Bool {
+        let isPoll = UInt32(request.pointee.kind) == IOTRAP_REQUEST_POLL.rawValue
+        ContextTable.ringInFlight(context).pointee.wrappingAdd(1, ordering: .relaxed)
+        if isPoll { OwnPolls.add(thread, context, request) }
+        if Service.submit(first: request.pointee.number + 1, count: 1) {
+            AsyncRecording.submitted(
+                thread, IOTRAP_ASYNC_LIBAIO, IOTRAP_ASYNC_ROUTE_SERVICE, requests: 1)
+            return true
         }
-        giveBack(event)
+        if isPoll { OwnPolls.remove(thread, context, request) }
         ContextTable.ringInFlight(context).pointee.wrappingSubtract(1, ordering: .relaxed)
-        return -11
+        return false
+    }
+
+    /// A copy of an eventfd: the number may be somebody else's by the time the request ends.
+    private static func copyOfEvent(_ asked: Int32) -> Int32 {
+        let flags = iotrap_status_flags(asked)
+        guard flags >= 0, UInt32(flags) & OpenFlags.path == 0 else { return -9 }
+        guard iotrap_is_eventfd(asked) != 0 else { return -22 }
+        let copy = iotrap_duplicate_up(asked)
+        if copy >= 0 { DescriptorTable.store(copy, Slot(kind: .engine)) }
+        return copy
     }
 
     /// Closes the copy of an eventfd, if there is one.

@@ -3,7 +3,6 @@ import CIOTrapEngine
 
 /// What becomes of an iocb on an emulated context: as fs/aio.c has it, error by error.
 enum OwnRequests {
-    typealias Thread = UnsafeMutablePointer<iotrap_thread>
     typealias Request = RequestPool.Request
 
     enum Plan {
@@ -13,18 +12,33 @@ enum OwnRequests {
         case run
         /// By the service thread.
         case serve
-        /// Has been done already: the result is in the request's `reserved`.
-        case done
+        /// Has been done already, with this result.
+        case done(Int32)
     }
 
-    private enum FileType {
+    enum FileType {
+        static let fifo: UInt32 = 0o010000
+        static let character: UInt32 = 0o020000
         static let directory: UInt32 = 0o040000
         static let block: UInt32 = 0o060000
         static let regular: UInt32 = 0o100000
+        static let socket: UInt32 = 0o140000
     }
 
+    private enum Flags {
+        static let dataSync: UInt32 = 2
+        static let noWait: UInt32 = 8
+        static let appendBoth: UInt32 = 0x30  // RWF_APPEND and RWF_NOAPPEND
+        static let everywhere: UInt32 = 0x3f  // known to every file since Linux 6.9
+        static let known: UInt32 = 0x1ff
+    }
+
+    /// The kernel's access_ok on x86: the last page of the lower half is nobody's.
+    private static let userEnd: UInt64 = 0x7fff_ffff_f000
+    private static let userEndLarge: UInt64 = 0xff_ffff_ffff_f000
+
     static func plan(
-        _ thread: Thread, _ iocb: iotrap_iocb, _ request: Request, _ facts: iotrap_file_facts
+        _ iocb: iotrap_iocb, _ request: Request, _ facts: iotrap_file_facts
     ) -> Plan {
         request.pointee.descriptor = Int32(bitPattern: iocb.descriptor)
         request.pointee.rw_flags = iocb.rw_flags
@@ -32,11 +46,11 @@ enum OwnRequests {
         request.pointee.address = nil
         request.pointee.length = 0
         request.pointee.offset = 0
+        let type = facts.mode & Classification.typeMask
         switch UInt32(iocb.opcode) {
         case IOTRAP_IOCB_PREAD, IOTRAP_IOCB_PREADV, IOTRAP_IOCB_PWRITE, IOTRAP_IOCB_PWRITEV:
-            return transfer(thread, iocb, request, facts)
+            return transfer(iocb, request, facts, type)
         case IOTRAP_IOCB_FSYNC, IOTRAP_IOCB_FDSYNC:
-            let type = facts.mode & Classification.typeMask
             guard iocb.buffer == 0, iocb.offset == 0, iocb.bytes == 0, iocb.rw_flags == 0,
                 type == FileType.regular || type == FileType.directory || type == FileType.block
             else { return .refuse(-22) }
@@ -45,123 +59,189 @@ enum OwnRequests {
                 (dataOnly ? IOTRAP_REQUEST_FDATASYNC : IOTRAP_REQUEST_FSYNC).rawValue)
             return .serve
         case IOTRAP_IOCB_POLL:
-            let type = facts.mode & Classification.typeMask
-            guard iocb.buffer <= 0xffff, iocb.offset == 0, iocb.bytes == 0, iocb.rw_flags == 0,
-                type != FileType.regular, type != FileType.directory, type != FileType.block
+            guard iocb.buffer <= 0xffff, iocb.offset == 0, iocb.bytes == 0, iocb.rw_flags == 0
             else { return .refuse(-22) }
-            request.pointee.kind = UInt8(IOTRAP_REQUEST_POLL.rawValue)
-            request.pointee.rw_flags = UInt32(iocb.buffer)
-            return .serve
+            return OwnPolls.plan(request, UInt16(iocb.buffer), type)
         default:
             return .refuse(-22)
         }
     }
 
     private static func transfer(
-        _ thread: Thread, _ iocb: iotrap_iocb, _ request: Request, _ facts: iotrap_file_facts
+        _ iocb: iotrap_iocb, _ request: Request, _ facts: iotrap_file_facts, _ type: UInt32
     ) -> Plan {
         let opcode = UInt32(iocb.opcode)
         let writes = opcode == IOTRAP_IOCB_PWRITE || opcode == IOTRAP_IOCB_PWRITEV
         let isVector = opcode == IOTRAP_IOCB_PREADV || opcode == IOTRAP_IOCB_PWRITEV
         let access = facts.status_flags & OpenFlags.accessMask
-        let type = facts.mode & Classification.typeMask
-        if let error = flagsError(iocb, facts, writes: writes) { return .refuse(error) }
-        guard writes ? access != 0 : access != OpenFlags.writeOnly else { return .refuse(-9) }
-        guard type != FileType.directory else { return .refuse(-22) }
-        if let error = memory(thread, iocb, request, isVector: isVector) { return .refuse(error) }
-        request.pointee.offset = iocb.offset
-        let kind: iotrap_request_kind
-        if isVector {
-            kind = writes ? IOTRAP_REQUEST_WRITEV : IOTRAP_REQUEST_READV
-        } else {
-            kind = writes ? IOTRAP_REQUEST_WRITE : IOTRAP_REQUEST_READ
-        }
-        request.pointee.kind = UInt8(kind.rawValue)
-        let isFile = type == FileType.regular || type == FileType.block
-        if isFile && iocb.offset < 0 { return .refuse(-22) }
-        let isDirect = facts.status_flags & OpenFlags.direct != 0
-        let appends = facts.status_flags & OpenFlags.append != 0
-        // Everything that the kernel runs inside io_submit is run there: in the program's order.
-        guard isFile, iocb.bytes > 0, iocb.rw_flags == 0, iocb.flags & IOTRAP_IOCB_FLAG_IOPRIO == 0,
-            !writes || (isDirect && !appends)
-        else { return .run }
-        if !writes && !isDirect && !isVector && isCached(request, facts) { return .done }
-        if writes {
-            let end = UInt64(iocb.offset) &+ UInt64(isVector ? 0x7fff_f000 : request.pointee.length)
-            if end > UInt64(iotrap_file_size_limit()) { return .run }
-        }
-        return .serve
-    }
-
-    /// Reads what is in the page cache, inside io_submit as the kernel does; false when some of it
-    /// is not there.
-    private static func isCached(_ request: Request, _ facts: iotrap_file_facts) -> Bool {
-        let r = request.pointee
-        var element = iovec(iov_base: r.address, iov_len: Int(r.length))
-        let noWait: UInt32 = 8  // RWF_NOWAIT
-        let result = iotrap_vector_flags_raw(r.descriptor, &element, 1, r.offset, noWait, 0)
-        // A short read is a whole one only at the end of the file.
-        guard
-            result == Int(r.length)
-                || (result >= 0 && r.offset &+ Int64(result) >= facts.size && facts.size > 0)
-        else { return false }
-        request.pointee.reserved = UInt32(truncatingIfNeeded: result)
-        return true
-    }
-
-    /// Errors of aio_rw_flags and of a priority, which a transfer of nothing shows.
-    private static func flagsError(
-        _ iocb: iotrap_iocb, _ facts: iotrap_file_facts, writes: Bool
-    ) -> Int32? {
-        if iocb.flags & IOTRAP_IOCB_FLAG_IOPRIO != 0 {
+        let hasPriority = iocb.flags & IOTRAP_IOCB_FLAG_IOPRIO != 0
+        if hasPriority {
             let error = iotrap_priority_error(Int32(iocb.priority))
-            if error < 0 { return error }
+            if error < 0 { return .refuse(error) }
+            request.pointee.priority = UInt32(UInt16(bitPattern: iocb.priority))
         }
-        guard iocb.rw_flags != 0 else { return nil }
-        let isRegular = facts.mode & Classification.typeMask == FileType.regular
-        var nothing = iovec()
-        let result = iotrap_vector_flags_raw(
-            Int32(bitPattern: iocb.descriptor), &nothing, 1, isRegular ? 0 : -1, iocb.rw_flags,
-            writes ? 1 : 0)
-        return result == -95 || result == -22 ? Int32(result) : nil
+        // Who opened the file for neither can do neither: three is no mode.
+        let mayTransfer = writes ? access == 1 || access == 2 : access == 0 || access == 2
+        guard mayTransfer else { return .refuse(flagsError(iocb) ?? -9) }
+        guard type != FileType.directory else { return .refuse(flagsError(iocb) ?? -22) }
+        var kind = writes ? IOTRAP_REQUEST_WRITE : IOTRAP_REQUEST_READ
+        if isVector { kind = writes ? IOTRAP_REQUEST_WRITEV : IOTRAP_REQUEST_READV }
+        request.pointee.kind = UInt8(kind.rawValue)
+        request.pointee.offset = iocb.offset
+        var total: UInt64 = 0
+        let error =
+            isVector ? vector(iocb, request, writes, &total) : buffer(iocb, request, &total)
+        if error < 0 { return .refuse(flagsError(iocb) ?? error) }
+        // rw_verify_area
+        guard iocb.offset >= 0, UInt64(iocb.offset) + total <= UInt64(Int64.max) else {
+            return .refuse(flagsError(iocb) ?? -22)
+        }
+        // Sockets know no place.
+        if type == FileType.socket && iocb.offset != 0 { return .done(-29) }
+        guard type == FileType.regular || type == FileType.block, total > 0, iocb.rw_flags == 0
+        else { return .run }
+        return placement(request, facts, writes, total)
     }
 
-    /// Notes where the data is; an error for memory that cannot be the program's.
-    private static func memory(
-        _ thread: Thread, _ iocb: iotrap_iocb, _ request: Request, isVector: Bool
+    /// What the kernel says of flags no matter what the file is, and before anything else.
+    private static func flagsError(_ iocb: iotrap_iocb) -> Int32? {
+        if iocb.rw_flags & ~Flags.known != 0 { return -95 }
+        return iocb.rw_flags & Flags.appendBoth == Flags.appendBoth ? -22 : nil
+    }
+
+    /// Where a transfer of a file goes. Everything that the kernel runs inside io_submit is run
+    /// there: in the program's order.
+    private static func placement(
+        _ request: Request, _ facts: iotrap_file_facts, _ writes: Bool, _ total: UInt64
+    ) -> Plan {
+        let isDirect = facts.status_flags & OpenFlags.direct != 0
+        if !writes {
+            if !isDirect, let result = cached(request, facts, total) { return .done(result) }
+            return .serve
+        }
+        guard isDirect, facts.status_flags & OpenFlags.append == 0 else { return .run }
+        let end = UInt64(request.pointee.offset) + total
+        // Whoever exceeds the limit gets a signal: not the service thread.
+        return end > UInt64(iotrap_file_size_limit()) ? .run : .serve
+    }
+
+    /// Reads what is in the page cache, inside io_submit as the kernel does; nil when some of it
+    /// is not there.
+    private static func cached(
+        _ request: Request, _ facts: iotrap_file_facts, _ total: UInt64
     ) -> Int32? {
-        request.pointee.address = UnsafeMutableRawPointer(bitPattern: UInt(iocb.buffer))
-        guard isVector else {
-            let length = min(iocb.bytes, Eligibility.lengthMaximum)
-            guard iocb.buffer <= Eligibility.addressEnd,
-                iocb.buffer + length <= Eligibility.addressEnd
-            else { return -14 }
-            request.pointee.length = UInt32(length)
-            return nil
-        }
-        guard iocb.bytes <= 1024 else { return -22 }
-        request.pointee.length = UInt32(iocb.bytes)
-        guard iocb.bytes > 0 else { return nil }
-        guard iocb.buffer < Eligibility.addressEnd,
-            UserMemory.isReadable(thread, UInt(iocb.buffer), bytes: UInt(iocb.bytes) * 16),
-            let vector = UnsafePointer<iovec>(bitPattern: UInt(iocb.buffer))
-        else { return -14 }
-        for index in 0..<Int(iocb.bytes) {
-            let base = UInt64(UInt(bitPattern: vector[index].iov_base))
-            let length = UInt64(UInt(bitPattern: vector[index].iov_len))
-            if length > UInt64(Int64.max) { return -22 }
-            if base >= Eligibility.addressEnd || base &+ length > Eligibility.addressEnd {
-                return -14
-            }
-        }
-        return nil
+        request.pointee.rw_flags = Flags.noWait
+        let result = Int64(Requests.runPlain(request))
+        request.pointee.rw_flags = 0
+        guard result >= 0 else { return nil }
+        // A short read is a whole one only at the end of the file.
+        let isWhole =
+            UInt64(result) == total
+            || (facts.size > 0 && request.pointee.offset &+ result >= facts.size)
+        return isWhole ? Int32(result) : nil
     }
 
-    /// Runs a transfer in the calling thread; on pipes and the like without an offset.
-    static func runHere(_ request: Request) -> Int32 {
-        let result = Requests.runPlain(request)
-        guard result == -29 else { return result }
-        request.pointee.offset = -1
-        return Requests.runPlain(request)
+    // MARK: - Memory
+
+    /// True for memory that can be the program's, whether there is any or not.
+    private static func isUser(_ base: UInt64, _ length: UInt64) -> Bool {
+        if base <= userEnd && length <= userEnd - base { return true }
+        guard base <= userEndLarge, length <= userEndLarge - base else { return false }
+        // Only with five levels of page tables is anything there.
+        return UserMemory.isReadableNow(base + (length > 8 ? length - 8 : 0), bytes: 8)
+    }
+
+    /// import_ubuf
+    private static func buffer(
+        _ iocb: iotrap_iocb, _ request: Request, _ total: inout UInt64
+    ) -> Int32 {
+        total = min(iocb.bytes, Eligibility.lengthMaximum)
+        request.pointee.address = UnsafeMutableRawPointer(bitPattern: UInt(iocb.buffer))
+        request.pointee.length = UInt32(total)
+        return isUser(iocb.buffer, total) ? 0 : -14
+    }
+
+    /// __import_iovec
+    private static func vector(
+        _ iocb: iotrap_iocb, _ request: Request, _ writes: Bool, _ total: inout UInt64
+    ) -> Int32 {
+        // The kernel keeps the number of elements in an unsigned int.
+        let count = UInt32(truncatingIfNeeded: iocb.bytes)
+        guard count <= 1024 else { return -22 }
+        request.pointee.address = UnsafeMutableRawPointer(bitPattern: UInt(iocb.buffer))
+        request.pointee.length = count
+        guard count > 0 else {
+            setPlain(request, writes, iocb.buffer, 0)
+            return 0
+        }
+        guard UserMemory.isReadableNow(iocb.buffer, bytes: UInt64(count) * 16),
+            let elements = UnsafeRawPointer(bitPattern: UInt(iocb.buffer))
+        else { return -14 }
+        var isOutside = false
+        for index in 0..<Int(count) {
+            let base = elements.loadUnaligned(fromByteOffset: index * 16, as: UInt64.self)
+            let length = elements.loadUnaligned(fromByteOffset: index * 16 + 8, as: UInt64.self)
+            guard length <= UInt64(Int64.max) else { return -22 }
+            let room = Eligibility.lengthMaximum - total
+            let taken = min(length, room)
+            // A single element is cut to length before it is looked at, several are afterwards.
+            if !isUser(base, count == 1 ? taken : length) { isOutside = true }
+            total += taken
+            if count == 1 { setPlain(request, writes, base, taken) }
+        }
+        return isOutside ? -14 : 0
+    }
+
+    /// A vector of one element is a plain buffer.
+    private static func setPlain(
+        _ request: Request, _ writes: Bool, _ base: UInt64, _ length: UInt64
+    ) {
+        request.pointee.kind = UInt8(
+            (writes ? IOTRAP_REQUEST_WRITE : IOTRAP_REQUEST_READ).rawValue)
+        request.pointee.address = UnsafeMutableRawPointer(bitPattern: UInt(base))
+        request.pointee.length = UInt32(length)
+    }
+
+    /// True for requests that the kernel must have when io_submit returns: vectors, which it has
+    /// copied then, and what the end of the process must not take away.
+    static func mustBeWithKernel(_ request: Request) -> Bool {
+        UInt32(request.pointee.kind) == IOTRAP_REQUEST_READV.rawValue || Requests.writes(request)
+    }
+
+    // MARK: - Running
+
+    /// Runs a transfer in the calling thread: its result, or why io_submit refuses it.
+    static func runHere(_ request: Request, _ facts: iotrap_file_facts) -> Plan {
+        let type = facts.mode & Classification.typeMask
+        let asked = request.pointee.rw_flags
+        let isFile = type == FileType.regular || type == FileType.block
+        // Files without read_iter and write_iter take no flags, and libaio does not take them.
+        // For the others this one has no meaning.
+        if !isFile && asked == 0 { request.pointee.rw_flags = Flags.dataSync }
+        var result = Requests.runPlain(request)
+        if result == -29 && !isFile {
+            // Pipes and the like: read without a place.
+            request.pointee.offset = -1
+            result = Requests.runPlain(request)
+        }
+        if result == -95 {
+            if isFile && isFromFile(request, asked) { return .done(result) }
+            return .refuse(asked == 0 ? -22 : -95)
+        }
+        if result == -22 && asked & Flags.appendBoth == Flags.appendBoth { return .refuse(-22) }
+        return .done(result)
+    }
+
+    /// True when EOPNOTSUPP comes from the file's own function, for a write that may not wait: the
+    /// file takes the flag, as a read past all ends shows, but not this way.
+    private static func isFromFile(_ request: Request, _ flags: UInt32) -> Bool {
+        guard flags & Flags.noWait != 0, flags & ~Flags.everywhere == 0, Requests.writes(request)
+        else { return false }
+        var byte: UInt64 = 0
+        return withUnsafeMutablePointer(to: &byte) { pointer in
+            var element = iovec(iov_base: pointer, iov_len: 1)
+            return iotrap_vector_flags_raw(
+                request.pointee.descriptor, &element, 1, 1 << 62, Flags.noWait, 0) != -95
+        }
     }
 }

@@ -13,6 +13,9 @@ public func iotrap_io_submit(
     switch ContextTable.find(handle) {
     case .none:
         let result = Int64(iotrap_io_submit_raw(handle, Int(count), iocbs))
+        AsyncRecording.submitted(
+            thread, IOTRAP_ASYNC_LIBAIO, IOTRAP_ASYNC_ROUTE_KERNEL,
+            requests: UInt64(max(0, result)))
         call.passed(thread, AsyncCall.unknownReason, failed: result < 0)
         return result
     case .dead:

@@ -185,6 +185,10 @@ public func iotrap_follows_exec() -> Int32 {
 /// See iotrap_engine.h.
 @c @implementation
 public func iotrap_restrict() {
+    // What is on rings ends before waiting for it may be forbidden; io_getevents still finds it.
+    if process.pointee.isActive && process.pointee.isRestricted == 0 {
+        CallerRing.drainAll(iotrap_self())
+    }
     process.pointee.isRestricted = 1
     iotrap_guard_close()
 }
