@@ -63,7 +63,7 @@ demo_posix_slow() {
 	async_job=("--filename=$work/posix/file" --name=demo --ioengine=posixaio --iodepth=32
 		--rw=randread --bs=4k --size=16m --direct=1)
 	async_ramp=500ms
-	pairs 3 async_measure
+	pairs 2 async_measure
 	async_check
 	slow_unmount posix
 }
