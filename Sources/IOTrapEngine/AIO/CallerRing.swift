@@ -77,7 +77,15 @@ enum CallerRing {
 
     /// Takes what is completed on a ring. The caller is inside.
     static func reap(_ thread: Thread, _ caller: Caller) {
-        guard let ring = caller.pointee.ring, iotrap_ring_has_completions(ring) != 0 else { return }
+        guard let ring = caller.pointee.ring else { return }
+        if iotrap_ring_has_completions(ring) == 0 {
+            // The kernel may have some ready for this thread's next visit: a program that only
+            // looks, and never waits, would see them at a timer tick.
+            guard caller == thread.pointee.caller, iotrap_ring_needs_enter(ring) != 0
+            else { return }
+            _ = iotrap_ring_enter(ring, 0, UInt64.max, nil)
+            guard iotrap_ring_has_completions(ring) != 0 else { return }
+        }
         let lock = address(of: &caller.pointee.lock)
         Inside.lock(thread, 1, lock)
         reapLocked(thread, caller)

@@ -121,6 +121,11 @@ enum ContextTable {
         flagsWord(context).pointee.load(ordering: .relaxed)
     }
 
+    static func submitterWord(_ context: Context) -> UnsafePointer<Atomic<UInt32>> {
+        UnsafeMutableRawPointer(address(of: &context.pointee.submitter))
+            .assumingMemoryBound(to: UInt32.self).atomic
+    }
+
     static func ringInFlight(_ context: Context) -> UnsafePointer<Atomic<UInt32>> {
         address(of: &context.pointee.ring_in_flight).atomic
     }

@@ -23,19 +23,28 @@ enum Habits {
         {
             keepWithKernel(context, IOTRAP_REASON_EVENTFD)
         }
-        let known = context.pointee.submitter
-        if known == thread.pointee.thread_id { return }
-        if known == 0 {
-            context.pointee.submitter = thread.pointee.thread_id
-        } else {
+        claim(thread, context)
+    }
+
+    /// Notes the first thread that uses a context; one that comes later makes it a shared one. A
+    /// thread that only waits counts as well: it may be asleep in the kernel for events that must
+    /// then come there.
+    @inline(__always)
+    private static func claim(_ thread: Thread, _ context: Context) {
+        let mine = UInt32(bitPattern: thread.pointee.thread_id)
+        let word = ContextTable.submitterWord(context)
+        if word.pointee.load(ordering: .relaxed) == mine { return }
+        if !word.pointee.compareExchange(
+            expected: 0, desired: mine, ordering: .sequentiallyConsistent
+        ).exchanged {
             share(context)
         }
     }
 
     @inline(__always)
     static func noteReaper(_ thread: Thread, _ context: Context, isWilling: Bool) {
-        let known = context.pointee.submitter
-        if known != 0 && known != thread.pointee.thread_id { return share(context) }
+        claim(thread, context)
+        if ContextTable.flags(context) & IOTRAP_CONTEXT_SHARED != 0 { return }
         if isWilling {
             if context.pointee.willing < willingMinimum { context.pointee.willing += 1 }
         } else {
@@ -56,6 +65,9 @@ enum Habits {
             context.pointee.reason = reason.rawValue
         }
         flags.pointee.bitwiseOr(IOTRAP_CONTEXT_KERNEL | also, ordering: .relaxed)
+        // Pairs with the fence of `Batch.submitPrepared`: either the thread that submits sees the
+        // flag, or this one sees its requests and does not wait for the kernel alone.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
         // Programs that read the ring themselves may do so again: all events will be there.
         if reason != IOTRAP_REASON_SHARED_CONTEXT, !hasRingWork(context) {
             setMagic(context, IOTRAP_AIO_MAGIC)

@@ -245,7 +245,9 @@ private struct Batch {
         CallerRing.writesWord(caller).pointee.wrappingAdd(writes, ordering: .relaxed)
         writes = 0
         context.pointee.caller = caller
-        var failures = 0
+        // Pairs with the fence of `Habits.keepWithKernel`.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        var failures = ContextTable.flags(context) & IOTRAP_CONTEXT_KERNEL == 0 ? 0 : 3
         while iotrap_ring_queued(ring) > 0, failures < 3 {
             if iotrap_ring_enter(ring, 0, UInt64.max, nil) < 0 { failures += 1 }
         }
