@@ -195,12 +195,41 @@ struct iotrap_ring *iotrap_ring_create_async(int hidden, int deferred, int *erro
 		      error);
 }
 
+int iotrap_ring_hide(struct iotrap_ring *ring)
+{
+	struct io_uring_rsrc_update ours = {.offset = UINT32_MAX};
+
+	if (ring->descriptor < 0)
+		return 0;
+	ours.data = (uint64_t)ring->descriptor;
+	if (iotrap_ring_register(ring, IORING_REGISTER_RING_FDS, &ours, 1) != 1)
+		return -EINVAL;
+	iotrap_syscall(SYS_close, ring->descriptor, 0, 0, 0, 0, 0);
+	ring->uring.ring_fd = ring->uring.enter_ring_fd = (int)ours.offset;
+	ring->uring.int_flags |= INT_FLAG_REG_RING;
+	ring->descriptor = -1;
+	return 0;
+}
+
+/* What liburing mapped for a ring that has lost its descriptor since. */
+static void unmap_queues(const struct io_uring *uring)
+{
+	if (uring->sq.ring_sz == 0)
+		return;
+	iotrap_pages_free(uring->sq.sqes, uring->sq.ring_entries * sizeof(struct io_uring_sqe));
+	if (uring->cq.ring_ptr != uring->sq.ring_ptr)
+		iotrap_pages_free(uring->cq.ring_ptr, uring->cq.ring_sz);
+	iotrap_pages_free(uring->sq.ring_ptr, uring->sq.ring_sz);
+}
+
 void iotrap_ring_destroy(struct iotrap_ring *ring)
 {
 	if (ring->descriptor < 0) {
 		struct io_uring_rsrc_update ours = {.offset = (uint32_t)ring->uring.ring_fd};
 
+		/* Before Linux 6.3 that takes a descriptor; the thread's end does it then. */
 		iotrap_ring_register(ring, IORING_UNREGISTER_RING_FDS, &ours, 1);
+		unmap_queues(&ring->uring);
 	} else {
 		io_uring_queue_exit(&ring->uring);
 	}

@@ -123,6 +123,12 @@ static inline struct iotrap_request *_Nullable *_Nonnull iotrap_pool_chunk(uint3
  */
 struct iotrap_ring *_Nullable iotrap_ring_create_async(int hidden, int deferred, int *error);
 
+/*
+ * Takes the descriptor off a ring that has one: its thread goes on by the number in the
+ * task's table of rings (Linux 5.18), and nobody can take it away any more. 0 or -errno.
+ */
+int iotrap_ring_hide(struct iotrap_ring *ring);
+
 /* Queues a request; user_data is its number + 1. 1, or 0 when the queue is full. */
 int iotrap_ring_queue_request(struct iotrap_ring *ring, const struct iotrap_request *request);
 

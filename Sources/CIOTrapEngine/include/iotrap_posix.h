@@ -15,6 +15,9 @@
 #define IOTRAP_QUEUE_CLOSED 0u
 #define IOTRAP_QUEUE_EMPTY 0xffffffffu
 
+/* service.event: there was one, and the program took its number. */
+#define IOTRAP_EVENT_LOST -1
+
 /* service.phase */
 #define IOTRAP_SERVICE_UNTRIED 0u
 #define IOTRAP_SERVICE_STARTING 1u

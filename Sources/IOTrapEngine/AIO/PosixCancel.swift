@@ -49,18 +49,12 @@ enum PosixCancel {
         let owner = RequestPool.request(UInt32(number) - 1).ownerWord
         return owner.pointee.load(ordering: .relaxed) == UInt64(UInt(bitPattern: block))
     }
-
-    /// True while this process's service thread runs; false in a forked child.
-    static var isRunning: Bool {
-        Service.queue.pointee.load(ordering: .acquiring) != IOTRAP_QUEUE_CLOSED
-            && process.pointee.guardPage?.pointee == process.pointee.generation
-    }
 }
 
 /// See iotrap_aio.h.
 @c @implementation
 public func iotrap_aio_closing(_ first: UInt32, _ last: UInt32) {
-    guard PosixCancel.isRunning else { return }
+    guard Service.isRunning else { return }
     // A lane that holds nothing, and nothing on its way to it.
     if first == last, iotrap_aio_unsubmitted() == 0,
         Lanes.isEmpty(Int32(truncatingIfNeeded: first))
@@ -75,6 +69,6 @@ public func iotrap_aio_closing(_ first: UInt32, _ last: UInt32) {
 @c @implementation
 public func iotrap_aio_drain() {
     guard process.pointee.isActive else { return }
-    if PosixCancel.isRunning { _ = Service.ask(IOTRAP_MESSAGE_DRAIN) }
+    if Service.isRunning { _ = Service.ask(IOTRAP_MESSAGE_DRAIN) }
     CallerRing.drain(iotrap_self())
 }

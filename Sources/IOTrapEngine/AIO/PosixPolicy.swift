@@ -67,6 +67,14 @@ enum PosixPolicy {
         Service.phase.pointee.store(IOTRAP_SERVICE_REFUSED, ordering: .releasing)
     }
 
+    /// The same if no request was made before.
+    static func refuseIfUntried() -> Bool {
+        Service.phase.pointee.compareExchange(
+            expected: IOTRAP_SERVICE_UNTRIED, desired: IOTRAP_SERVICE_REFUSED,
+            ordering: .acquiringAndReleasing
+        ).exchanged
+    }
+
     private static func count(_ thread: Thread, _ operation: iotrap_operation) {
         guard let block = thread.pointee.block else { return }
         iotrap_block_operation(block, operation.rawValue).pointee.calls &+= 1

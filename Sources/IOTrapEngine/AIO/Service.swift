@@ -25,6 +25,13 @@ enum Service {
         queue.pointee.load(ordering: .acquiring) != IOTRAP_QUEUE_CLOSED || start()
     }
 
+    /// True while this process's thread runs. A forked child that has not noticed that it is one
+    /// still has its parent's queue.
+    static var isRunning: Bool {
+        queue.pointee.load(ordering: .acquiring) != IOTRAP_QUEUE_CLOSED
+            && process.pointee.guardPage?.pointee == process.pointee.generation
+    }
+
     /// Hands over a chain of requests, linked by `next` in the order they came.
     ///
     /// - Parameter first: number + 1 of the first.
@@ -70,12 +77,12 @@ enum Service {
         guard bell.pointee.load(ordering: .sequentiallyConsistent) != 0,
             bell.pointee.exchange(0, ordering: .sequentiallyConsistent) != 0
         else { return }
-        let event = shared.pointee.event
+        let event = event.pointee.load(ordering: .acquiring)
         if event == 0 {
             iotrap_futex_wake(address(of: &shared.pointee.bell), 1)
-        } else {
+        } else if event != lostEvent {
             var one: UInt64 = 1
-            iotrap_write_raw(event - 1, &one, 8)
+            iotrap_write_raw(Int32(bitPattern: event) - 1, &one, 8)
         }
     }
 
@@ -86,14 +93,18 @@ enum Service {
 
     // MARK: - Starting
 
+    /// Held while the thread is made, and while its descriptors are dealt with.
+    static var lock: UnsafeMutablePointer<FutexLock> {
+        UnsafeMutableRawPointer(address(of: &shared.pointee.lock))
+            .assumingMemoryBound(to: FutexLock.self)
+    }
+
     /// Makes the thread; true when there is one afterwards.
     @inline(never)
     private static func start() -> Bool {
         var mask: UInt64 = 0
         iotrap_signals_block_program(&mask)
         defer { iotrap_signals_restore(&mask) }
-        let lock = UnsafeMutableRawPointer(address(of: &shared.pointee.lock))
-            .assumingMemoryBound(to: FutexLock.self)
         FutexLock.acquire(lock)
         defer { FutexLock.release(lock) }
         if queue.pointee.load(ordering: .acquiring) != IOTRAP_QUEUE_CLOSED { return true }
@@ -134,9 +145,7 @@ enum Service {
         _ message: iotrap_message, descriptor: Int32 = 0, last: UInt32 = 0,
         owner: UnsafeMutableRawPointer? = nil
     ) -> Int32? {
-        guard queue.pointee.load(ordering: .acquiring) != IOTRAP_QUEUE_CLOSED,
-            let request = RequestPool.take()
-        else { return nil }
+        guard isRunning, let request = RequestPool.take() else { return nil }
         request.pointee.destination = UInt8(IOTRAP_TO_SERVICE.rawValue)
         request.pointee.kind = UInt8(message.rawValue)
         request.pointee.order = 0

@@ -1,7 +1,12 @@
 import CIOTrap
 import CIOTrapEngine
+import Synchronization
 
 /// The ring of the service thread, and its doorbell where the kernel has no futexes in rings.
+///
+/// The ring has no descriptor that the program could close or take for itself: requests in flight
+/// would be lost with it. Where the kernel makes one nevertheless it is dropped at once, and where
+/// that cannot be done there is no service.
 enum ServiceRing {
     /// Makes the ring in the calling thread; nil when io_uring is not to be had.
     static func make() -> OpaquePointer? {
@@ -11,15 +16,10 @@ enum ServiceRing {
             ThreadRing.refuse(error)
             return nil
         }
-        guard ThreadRing.register(ring) else {
-            iotrap_ring_destroy(ring)
-            return nil
-        }
         // With a visible descriptor everything is done as on the kernels that need one.
-        let needsEvent =
-            !hides || iotrap_ring_knows(ring, IOTRAP_OPCODE_FUTEX_WAIT) == 0
-        guard !needsEvent || makeEvent() else {
-            ThreadRing.release(ring)
+        let needsEvent = !hides || iotrap_ring_knows(ring, IOTRAP_OPCODE_FUTEX_WAIT) == 0
+        guard iotrap_ring_hide(ring) == 0, !needsEvent || makeEvent() else {
+            iotrap_ring_destroy(ring)
             return nil
         }
         Segment.setRing(IOTRAP_RING_WORKING.rawValue, 0)
@@ -29,9 +29,8 @@ enum ServiceRing {
     /// Makes the eventfd once and for all: who rings the bell late must not find its number closed,
     /// or in the program's hands.
     private static func makeEvent() -> Bool {
-        let shared = Service.shared
-        if shared.pointee.event != 0 {
-            return DescriptorTable.load(shared.pointee.event - 1).kind == .engine
+        guard Service.event.pointee.load(ordering: .relaxed) == 0 else {
+            return Service.event.pointee.load(ordering: .relaxed) != Service.lostEvent
         }
         let made = iotrap_eventfd()
         guard made >= 0 else { return false }
@@ -42,7 +41,43 @@ enum ServiceRing {
             iotrap_close_raw(moved)
             return false
         }
-        shared.pointee.event = moved + 1
+        Service.event.pointee.store(UInt32(moved) + 1, ordering: .releasing)
         return true
+    }
+}
+
+extension Service {
+    /// The eventfd + 1, 0 or `lostEvent`.
+    static var event: UnsafePointer<Atomic<UInt32>> {
+        UnsafeMutableRawPointer(address(of: &shared.pointee.event))
+            .assumingMemoryBound(to: UInt32.self).atomic
+    }
+
+    static var lostEvent: UInt32 { UInt32(bitPattern: IOTRAP_EVENT_LOST) }
+
+    /// The program takes a number that may be the eventfd's, which goes on under another. If there
+    /// is none left the thread looks into its queue every now and then. Who rings the bell at this
+    /// very moment may still use the old number.
+    static func surrender(_ fd: Int32) {
+        guard fd >= 0, event.pointee.load(ordering: .relaxed) == UInt32(fd) + 1 else { return }
+        let moved = iotrap_duplicate_up(fd)
+        if moved >= 0 { DescriptorTable.store(moved, Slot(kind: .engine)) }
+        event.pointee.store(
+            moved < 0 ? lostEvent : UInt32(moved) + 1, ordering: .sequentiallyConsistent)
+        var one: UInt64 = 1
+        if moved < 0 { iotrap_write_raw(fd, &one, 8) }
+    }
+
+    /// The program is about to restrict its system calls. The thread ends, unless requests are
+    /// outstanding that do not soon end by themselves; later ones are the C library's then.
+    static func retire() {
+        if PosixPolicy.refuseIfUntried() { return }
+        guard iotrap_posix_is_ours() != 0 else { return }
+        for _ in 0..<10 {
+            guard isRunning else { return PosixPolicy.refuse() }
+            guard let answer = ask(IOTRAP_MESSAGE_RETIRE) else { return }
+            if answer == 1 { return PosixPolicy.refuse() }
+            iotrap_pause_ns(20_000_000)
+        }
     }
 }

@@ -174,20 +174,22 @@ enum ServiceThread {
     /// Sleeps until a request ends, the bell is rung, or nothing was asked for long enough.
     private static func rest(_ s: State) {
         let ring = s.pointee.ring
-        if !s.pointee.isBellArmed {
+        let event = Service.event.pointee.load(ordering: .sequentiallyConsistent)
+        let isLost = event == Service.lostEvent
+        if !s.pointee.isBellArmed && !isLost {
             let shared = Service.shared
-            let event = shared.pointee.event - 1
             let word =
-                event < 0
+                event == 0
                 ? UnsafeMutableRawPointer(address(of: &shared.pointee.bell))
                     .assumingMemoryBound(to: UInt64.self)
                 : address(of: &shared.pointee.rung)
             s.pointee.isBellArmed =
-                iotrap_ring_queue_wake(ring, word, 1, event, bellTag) != 0
+                iotrap_ring_queue_wake(ring, word, 1, Int32(bitPattern: event) - 1, bellTag) != 0
         }
         // Without a bell (a full queue, which this entry empties) it must not sleep.
-        let wanted: UInt32 = s.pointee.isBellArmed ? 1 : 0
-        let timeout = s.pointee.isIdle ? idleNanoseconds : UInt64.max
+        let wanted: UInt32 = s.pointee.isBellArmed || isLost ? 1 : 0
+        var timeout = s.pointee.isIdle ? idleNanoseconds : UInt64.max
+        if isLost { timeout = 1_000_000 }
         let result = iotrap_ring_enter(ring, wanted, timeout, nil)
         Service.bell.pointee.store(0, ordering: .sequentiallyConsistent)
         if result == -16 || result == -12 || result == -11 { iotrap_pause_ns(100_000) }
@@ -352,7 +354,7 @@ public func iotrap_service_run(_ argument: UInt64) {
     Service.announce(true)
     var state = ServiceState(thread: thread, ring: ring)
     withUnsafeMutablePointer(to: &state) { ServiceThread.run($0) }
-    ThreadRing.release(ring)
+    iotrap_ring_destroy(state.ring)
     thread.pointee.block = nil
     if let index { Segment.releaseBlock(index) }
     // If this is the process's last thread it still runs what follows its end.

@@ -122,7 +122,8 @@ public func iotrap_descriptor_internal_from(_ first: UInt32, _ last: UInt32) -> 
 /// See iotrap_engine.h.
 @c @implementation
 public func iotrap_descriptor_surrender(_ fd: Int32) {
-    // Its thread finds the ring gone at its next submission and makes another.
+    // A thread whose ring it is finds it gone at the next submission and makes another.
+    Service.surrender(fd)
     iotrap_descriptor_forget(fd)
 }
 

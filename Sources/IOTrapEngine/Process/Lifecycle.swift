@@ -188,6 +188,7 @@ public func iotrap_restrict() {
     // What is on rings ends before waiting for it may be forbidden; io_getevents still finds it.
     if process.pointee.isActive && process.pointee.isRestricted == 0 {
         CallerRing.drainAll(iotrap_self())
+        Service.retire()
     }
     process.pointee.isRestricted = 1
     iotrap_guard_close()
