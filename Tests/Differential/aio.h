@@ -124,10 +124,25 @@ OBSERVE void aio_observe_answer(const char *label, long long result, int error)
 		answer_result;                                                                     \
 	})
 
+/*
+ * The kernel has room for fs.aio-max-nr events in all processes together: what others hold
+ * at the moment is waited for, up to half a minute.
+ */
+OBSERVE int aio_setup(const struct aio_way *way, int events, io_context_t *context)
+{
+	int result = way->setup(events, context);
+
+	for (int round = 0; result == -EAGAIN && round < 300; round++) {
+		pause_microseconds(100000);
+		result = way->setup(events, context);
+	}
+	return result;
+}
+
 OBSERVE io_context_t aio_begin(const struct aio_way *way, int events)
 {
 	io_context_t context = NULL;
-	int result = way->setup(events, &context);
+	int result = aio_setup(way, events, &context);
 
 	if (result < 0) {
 		errno = -result;
