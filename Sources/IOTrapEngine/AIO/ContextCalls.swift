@@ -16,7 +16,9 @@ public func iotrap_io_setup(_ events: UInt32, _ handle: UnsafeMutablePointer<UIn
     guard setting != IOTRAP_SETTING_OFF.rawValue, configuration.usesRing, let handle else {
         return AsyncCall.declined
     }
-    if configuration.emulatesContexts && Service.ready() { return OwnContext.make(thread, events, handle) }
+    if configuration.emulatesContexts && Service.ready() {
+        return OwnContext.make(thread, events, handle)
+    }
     let result = Int64(iotrap_io_setup_raw(events, handle))
     // EAGAIN: /proc/sys/fs/aio-max-nr is used up. The arguments were good.
     if result == -11 { return OwnContext.make(thread, events, handle) }

@@ -234,7 +234,9 @@ struct Collector {
 
     /// Takes what is ready; -EFAULT when the program's memory cannot be written, else 0.
     private mutating func takeReady() -> Int {
-        guard let events else { return isOwn && count > 0 && OwnContext.hasEvents(context) ? -14 : 0 }
+        guard let events else {
+            return isOwn && count > 0 && OwnContext.hasEvents(context) ? -14 : 0
+        }
         var found = 0
         if isOwn {
             found = OwnContext.take(thread, context, events + taken, room: count - taken)
@@ -247,6 +249,10 @@ struct Collector {
         guard Inside.enter(thread) else { return 0 }
         defer { Inside.leave(thread) }
         if let caller = context.pointee.caller { CallerRing.reap(thread, caller) }
+        // Completions of other contexts must not end every wait at once.
+        if let mine = thread.pointee.caller, mine != context.pointee.caller {
+            CallerRing.reap(thread, mine)
+        }
         // Each place comes first in turn: a program may take one event at a time.
         context.pointee.turn &+= 1
         let kernelFirst = context.pointee.turn & 1 == 0
