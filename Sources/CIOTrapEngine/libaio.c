@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -170,6 +171,13 @@ int iotrap_can_poll(int fd)
 	result = iotrap_syscall(SYS_epoll_ctl, set, EPOLL_CTL_ADD, fd, (long)&event, 0, 0);
 	iotrap_close_raw((int)set);
 	return result != -EPERM;
+}
+
+int iotrap_is_terminal(int fd)
+{
+	struct winsize size;
+
+	return iotrap_syscall(SYS_ioctl, fd, TIOCGWINSZ, (long)&size, 0, 0, 0) == 0;
 }
 
 void iotrap_signal_eventfd(int fd)

@@ -135,6 +135,9 @@ int iotrap_poll_now(int fd, uint16_t events);
 /* Nonzero when a file can tell when it becomes ready; zero for those that always are. */
 int iotrap_can_poll(int fd);
 
+/* Nonzero for terminals, and for the masters of pseudo-terminals. */
+int iotrap_is_terminal(int fd);
+
 /* 0, or -errno where the kernel would refuse an I/O priority to this process (ioprio_check_cap). */
 int iotrap_priority_error(int priority);
 

@@ -286,7 +286,7 @@ enum OwnContext {
         if iotrap_store_zero(request.pointee.object &+ 8) == 0 {
             plan = OwnRequests.plan(iocb, request, facts)
         }
-        if case .run = plan { plan = OwnRequests.runHere(request, facts) }
+        if case .run = plan { plan = OwnRequests.runHere(iocb, request, facts) }
         switch plan {
         case .refuse(let error):
             giveBack(event)

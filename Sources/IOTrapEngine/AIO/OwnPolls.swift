@@ -75,17 +75,13 @@ enum OwnPolls {
     ///
     /// One that is woken later ends with all that its waker says is ready: the ring asks for more
     /// than the program to learn that of pipes and sockets.
-    static func plan(_ request: Request, _ events: UInt16, _ type: UInt32) -> OwnRequests.Plan {
+    static func plan(
+        _ request: Request, _ events: UInt16, _ facts: iotrap_file_facts
+    ) -> OwnRequests.Plan {
         let ready = iotrap_poll_now(request.pointee.descriptor, events)
         if ready != 0 { return .done(ready) }
-        switch type {
-        case OwnRequests.FileType.regular, OwnRequests.FileType.directory,
-            OwnRequests.FileType.block:
-            return .refuse(-22)
-        case OwnRequests.FileType.character:
-            if iotrap_can_poll(request.pointee.descriptor) == 0 { return .refuse(-22) }
-        default: break
-        }
+        let type = facts.mode & Classification.typeMask
+        if !canWait(request.pointee.descriptor, type, facts) { return .refuse(-22) }
         var wanted = UInt32(events)
         let isSocket = type == OwnRequests.FileType.socket
         if isSocket || type == OwnRequests.FileType.fifo {
@@ -102,6 +98,21 @@ enum OwnPolls {
         request.pointee.offset = isSocket ? 1 : 0
         request.pointee.epoch = 0
         return .serve
+    }
+
+    /// False for files that never become ready or, as the kernel has it, do so in two places.
+    private static func canWait(_ fd: Int32, _ type: UInt32, _ facts: iotrap_file_facts) -> Bool {
+        switch type {
+        case OwnRequests.FileType.regular, OwnRequests.FileType.directory,
+            OwnRequests.FileType.block:
+            return false
+        case OwnRequests.FileType.fifo:
+            return facts.status_flags & OpenFlags.accessMask != 2
+        case OwnRequests.FileType.character:
+            return iotrap_can_poll(fd) != 0 && iotrap_is_terminal(fd) == 0
+        default:
+            return true
+        }
     }
 
     /// What the program is told of a poll that the ring has ended.

@@ -31,6 +31,7 @@ enum OwnRequests {
         static let appendBoth: UInt32 = 0x30  // RWF_APPEND and RWF_NOAPPEND
         static let everywhere: UInt32 = 0x3f  // known to every file since Linux 6.9
         static let known: UInt32 = 0x1ff
+        static let unknown: UInt32 = 0x8000_0000
     }
 
     /// The kernel's access_ok on x86: the last page of the lower half is nobody's.
@@ -57,11 +58,13 @@ enum OwnRequests {
             let dataOnly = UInt32(iocb.opcode) == IOTRAP_IOCB_FDSYNC
             request.pointee.kind = UInt8(
                 (dataOnly ? IOTRAP_REQUEST_FDATASYNC : IOTRAP_REQUEST_FSYNC).rawValue)
-            return .serve
+            guard isPseudo(iocb, facts) else { return .serve }
+            let result = Requests.runPlain(request)
+            return result == -22 ? .refuse(-22) : .done(result)
         case IOTRAP_IOCB_POLL:
             guard iocb.buffer <= 0xffff, iocb.offset == 0, iocb.bytes == 0, iocb.rw_flags == 0
             else { return .refuse(-22) }
-            return OwnPolls.plan(request, UInt16(iocb.buffer), type)
+            return OwnPolls.plan(request, UInt16(iocb.buffer), facts)
         default:
             return .refuse(-22)
         }
@@ -98,9 +101,18 @@ enum OwnRequests {
         }
         // Sockets know no place.
         if type == FileType.socket && iocb.offset != 0 { return .done(-29) }
-        guard type == FileType.regular || type == FileType.block, total > 0, iocb.rw_flags == 0
-        else { return .run }
+        guard isStorage(iocb, facts), total > 0, iocb.rw_flags == 0 else { return .run }
         return placement(request, facts, writes, total)
+    }
+
+    /// Files of procfs and its kin are regular by type only: many cannot do what files can.
+    private static func isPseudo(_ iocb: iotrap_iocb, _ facts: iotrap_file_facts) -> Bool {
+        iotrap_file_is_pseudo(Int32(bitPattern: iocb.descriptor), facts.device) != 0
+    }
+
+    private static func isStorage(_ iocb: iotrap_iocb, _ facts: iotrap_file_facts) -> Bool {
+        let type = facts.mode & Classification.typeMask
+        return type == FileType.block || (type == FileType.regular && !isPseudo(iocb, facts))
     }
 
     /// What the kernel says of flags no matter what the file is, and before anything else.
@@ -171,7 +183,7 @@ enum OwnRequests {
         request.pointee.address = UnsafeMutableRawPointer(bitPattern: UInt(iocb.buffer))
         request.pointee.length = count
         guard count > 0 else {
-            setPlain(request, writes, iocb.buffer, 0)
+            setPlain(request, writes, 0, 0)
             return 0
         }
         guard UserMemory.isReadableNow(iocb.buffer, bytes: UInt64(count) * 16),
@@ -211,10 +223,11 @@ enum OwnRequests {
     // MARK: - Running
 
     /// Runs a transfer in the calling thread: its result, or why io_submit refuses it.
-    static func runHere(_ request: Request, _ facts: iotrap_file_facts) -> Plan {
-        let type = facts.mode & Classification.typeMask
-        let asked = request.pointee.rw_flags
-        let isFile = type == FileType.regular || type == FileType.block
+    static func runHere(
+        _ iocb: iotrap_iocb, _ request: Request, _ facts: iotrap_file_facts
+    ) -> Plan {
+        let asked = iocb.rw_flags
+        let isFile = isStorage(iocb, facts)
         // Files without read_iter and write_iter take no flags, and libaio does not take them.
         // For the others this one has no meaning.
         if !isFile && asked == 0 { request.pointee.rw_flags = Flags.dataSync }
@@ -227,6 +240,11 @@ enum OwnRequests {
         if result == -95 {
             if isFile && isFromFile(request, asked) { return .done(result) }
             return .refuse(asked == 0 ? -22 : -95)
+        }
+        if result == -22 && !isFile && asked == 0 {
+            // Files that cannot be read, or written, at all say so before they look at flags.
+            request.pointee.rw_flags = Flags.unknown
+            if Requests.runPlain(request) == -22 { return .refuse(-22) }
         }
         if result == -22 && asked & Flags.appendBoth == Flags.appendBoth { return .refuse(-22) }
         return .done(result)
