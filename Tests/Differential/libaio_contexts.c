@@ -1,5 +1,4 @@
-/* differential: contexts of libaio that never were, are no more, or lie elsewhere than they should
- */
+/* differential: libaio contexts that never were, are no more, or lie elsewhere */
 #include "aio.h"
 
 #include <limits.h>

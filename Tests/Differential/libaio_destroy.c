@@ -1,5 +1,4 @@
-/* differential: contexts destroyed while somebody waits on them or has requests under way; direct
- */
+/* differential: libaio contexts destroyed while waited on or with requests under way; direct */
 #include "aio.h"
 
 #define BATCH 32

@@ -1,5 +1,4 @@
-/* differential: aio_rw_flags, priorities, event descriptors and reserved fields of an iocb; direct
- */
+/* differential: aio_rw_flags, priorities, event descriptors, reserved fields; direct */
 #include "aio.h"
 
 #include <sys/eventfd.h>

@@ -1,5 +1,4 @@
-/* differential: long runs of one thread, on files that are not cached, with other things between;
- * direct */
+/* differential: long libaio runs of one thread on files that are not cached; direct */
 #include "aio.h"
 
 #include <sys/eventfd.h>

@@ -1,5 +1,4 @@
-/* differential: signals at io_getevents, with and without handlers, masks and things to come;
- * direct */
+/* differential: signals at io_getevents, with and without handlers and masks; direct */
 #include "aio.h"
 
 #include <sys/time.h>

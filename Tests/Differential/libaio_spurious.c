@@ -1,5 +1,4 @@
-/* differential: threads with requests under way that wait for something else are left alone; direct
- */
+/* differential: waits of a thread with requests under way are left alone; direct */
 #include "aio.h"
 
 #include <sys/epoll.h>
