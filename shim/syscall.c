@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 
 #include "environment.h"
-#include "iotrap_aio.h"
+#include "iotrap_libaio.h"
 #include "aio_syscalls.h"
 #include "real.h"
 
@@ -119,6 +119,14 @@ static long aio_call(long number, long a, long b, long c, long d, long e, long f
 	return result == IOTRAP_AIO_DECLINED ? RAW() : (long)iotrap_answer(result);
 }
 
+static long memory_call(long number, long a, long b, long c, long d, long e, long f)
+{
+	long result = RAW();
+
+	iotrap_memory_changed();
+	return result;
+}
+
 __attribute__((visibility("hidden"))) long iotrap_syscall_hook(long number, long a, long b, long c,
 							       long d, long e, long f);
 
@@ -165,6 +173,10 @@ long iotrap_syscall_hook(long number, long a, long b, long c, long d, long e, lo
 	case SYS_execve:
 	case SYS_execveat:
 		return descriptor_call(number, a, b, c, d, e);
+	case SYS_munmap:
+	case SYS_mprotect:
+	case SYS_mremap:
+		return memory_call(number, a, b, c, d, e, f);
 	case SYS_io_setup:
 	case SYS_io_destroy:
 	case SYS_io_submit:

@@ -16,6 +16,7 @@
 
 struct iotrap_caller iotrap_callers[IOTRAP_CALLERS];
 struct iotrap_context iotrap_contexts[IOTRAP_CONTEXTS];
+uint32_t iotrap_memory_epoch;
 
 void iotrap_context_renew(struct iotrap_context *context, uint64_t address, uint32_t capacity,
 			  uint32_t flags)

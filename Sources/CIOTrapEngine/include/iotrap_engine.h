@@ -44,7 +44,8 @@ struct iotrap_thread {
 	struct iotrap_caller *_Nullable caller;
 	uintptr_t inside; /* stack address of the call in its critical part; 0: none */
 	uint32_t *_Nullable inside_locks[2]; /* locks held there */
-	uint64_t pages_readable[8];          /* by page number: seen to be there */
+	uint32_t pages_epoch;
+	uint64_t pages_readable[8]; /* by page number: seen to be there */
 	uint64_t pages_writable[8];
 	uint32_t flights; /* requests since one was timed */
 };

@@ -93,6 +93,25 @@ static inline struct iotrap_event *iotrap_aio_ring_event(struct iotrap_aio_ring 
 	return &ring->events[index];
 }
 
+/* Changes when memory of the program may have gone. */
+extern uint32_t iotrap_memory_epoch;
+static inline void iotrap_memory_changed(void)
+{
+	__atomic_fetch_add(&iotrap_memory_epoch, 1, __ATOMIC_RELAXED);
+}
+
+/* Forgets which pages may be touched, if memory has gone since. */
+static inline void iotrap_pages_refresh(struct iotrap_thread *self)
+{
+	uint32_t epoch = __atomic_load_n(&iotrap_memory_epoch, __ATOMIC_RELAXED);
+
+	if (__builtin_expect(self->pages_epoch == epoch, 1))
+		return;
+	self->pages_epoch = epoch;
+	for (int i = 0; i < 8; i++)
+		self->pages_readable[i] = self->pages_writable[i] = 0;
+}
+
 /* An address in the calling function's frame. */
 static inline uintptr_t iotrap_frame(void)
 {

@@ -56,8 +56,8 @@ enum Inside {
     }
 }
 
-/// Whether the program's memory can be touched. The kernel is asked once a page and thread: a
-/// pointer that was never good gets EFAULT from the kernel, as it would without the library.
+/// Whether the program's memory can be touched. The kernel is asked once a page and thread, and
+/// again after the program has given memory back or protected it.
 enum UserMemory {
     static func isReadable(_ thread: Inside.Thread, _ address: UInt, bytes: UInt) -> Bool {
         check(thread, address, bytes, iotrap_page_readable) {
@@ -79,6 +79,7 @@ enum UserMemory {
     ) -> Bool {
         let last = address &+ bytes &- 1
         guard address >= 4096, last >= address, bytes >= 8 else { return false }
+        iotrap_pages_refresh(thread)
         for page in UInt64(address >> 12)...UInt64(last >> 12) {
             let entry = known(thread, page)
             if entry.pointee == page { continue }
