@@ -288,5 +288,27 @@ void iotrap_aio_closing(uint32_t first, uint32_t last);
 /* exec, exit: waits until the writes in flight have reached the kernel. */
 void iotrap_aio_drain(void);
 
+/*
+ * Words that several threads use at once, for Swift: taking the address of a Swift field
+ * counts as an access to it, and to the thread sanitizer as a change (see struct
+ * iotrap_group).
+ */
+#define IOTRAP_WORD(structure, type, field)                                                        \
+	static inline type *_Nonnull iotrap_##structure##_##field(struct iotrap_##structure *of)   \
+	{                                                                                          \
+		return &of->field;                                                                 \
+	}
+
+IOTRAP_WORD(request, uint32_t, next)
+IOTRAP_WORD(request, uint32_t, state)
+IOTRAP_WORD(request, uint32_t, length)
+IOTRAP_WORD(request, void *_Nullable, owner)
+IOTRAP_WORD(request_pool, uint64_t, free)
+IOTRAP_WORD(request_pool, uint32_t, lock)
+IOTRAP_WORD(request_pool, uint32_t, chunk_count)
+IOTRAP_WORD(aio_ring, uint32_t, head)
+IOTRAP_WORD(aio_ring, uint32_t, tail)
+IOTRAP_WORD(aio_ring, uint32_t, magic)
+
 #pragma clang assume_nonnull end
 #endif

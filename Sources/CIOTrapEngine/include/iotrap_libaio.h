@@ -164,5 +164,21 @@ int iotrap_priority_error(int priority);
 long iotrap_vector_flags_raw(int fd, const struct iovec *iov, int count, int64_t offset,
 			     uint32_t flags, int writes);
 
+IOTRAP_WORD(caller, uint32_t, lock)
+IOTRAP_WORD(caller, uint32_t, in_flight)
+IOTRAP_WORD(caller, uint32_t, writes)
+IOTRAP_WORD(caller, int32_t, thread_id)
+IOTRAP_WORD(caller, uint32_t, waits)
+IOTRAP_WORD(context, uint32_t, lock)
+IOTRAP_WORD(context, uint32_t, flags)
+IOTRAP_WORD(context, uint32_t, users)
+IOTRAP_WORD(context, uint32_t, word)
+IOTRAP_WORD(context, uint32_t, waiters)
+IOTRAP_WORD(context, uint32_t, kernel_in_flight)
+IOTRAP_WORD(context, uint32_t, ring_in_flight)
+IOTRAP_WORD(context, uint32_t, finished_count)
+IOTRAP_WORD(context, uint64_t, handle)
+IOTRAP_WORD(context, int32_t, submitter)
+
 #pragma clang assume_nonnull end
 #endif

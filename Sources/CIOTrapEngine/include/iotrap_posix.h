@@ -217,5 +217,20 @@ static inline int iotrap_posix_is_ours(void)
 	       IOTRAP_SERVICE_CHOSEN;
 }
 
+IOTRAP_WORD(service, uint32_t, queue)
+IOTRAP_WORD(service, uint32_t, busy)
+IOTRAP_WORD(service, uint32_t, bell)
+IOTRAP_WORD(service, uint32_t, phase)
+IOTRAP_WORD(service, uint32_t, lock)
+IOTRAP_WORD(service, uint32_t, started)
+IOTRAP_WORD(service, uint32_t, outside)
+IOTRAP_WORD(service, uint32_t, finished)
+IOTRAP_WORD(service, uint32_t, suspended)
+IOTRAP_WORD(service, uint64_t, rung)
+IOTRAP_WORD(service, uint64_t, notifying)
+IOTRAP_WORD(service, int32_t, event)
+IOTRAP_WORD(lane, uint32_t, first)
+IOTRAP_WORD(aiocb, uint32_t, error)
+
 #pragma clang assume_nonnull end
 #endif

@@ -55,7 +55,7 @@ enum CallerRing {
     private static func claim(_ thread: Thread) -> Caller? {
         for index in 0..<IOTRAP_CALLERS {
             let caller = iotrap_caller_entry(index)
-            let owner = UnsafeMutableRawPointer(address(of: &caller.pointee.thread_id))
+            let owner = UnsafeMutableRawPointer(iotrap_caller_thread_id(caller))
                 .assumingMemoryBound(to: UInt32.self)
             if owner.atomic.pointee.compareExchange(
                 expected: 0, desired: UInt32(bitPattern: thread.pointee.thread_id),
@@ -68,11 +68,11 @@ enum CallerRing {
     }
 
     static func inFlightWord(_ caller: Caller) -> UnsafePointer<Atomic<UInt32>> {
-        address(of: &caller.pointee.in_flight).atomic
+        iotrap_caller_in_flight(caller).atomic
     }
 
     static func writesWord(_ caller: Caller) -> UnsafePointer<Atomic<UInt32>> {
-        address(of: &caller.pointee.writes).atomic
+        iotrap_caller_writes(caller).atomic
     }
 
     /// Takes what is completed on a ring. The caller is inside.
@@ -86,7 +86,7 @@ enum CallerRing {
             _ = iotrap_ring_enter(ring, 0, UInt64.max, nil)
             guard iotrap_ring_has_completions(ring) != 0 else { return }
         }
-        let lock = address(of: &caller.pointee.lock)
+        let lock = iotrap_caller_lock(caller)
         Inside.lock(thread, 1, lock)
         reapLocked(thread, caller)
         Inside.unlock(thread, 1, lock)
@@ -118,7 +118,7 @@ enum CallerRing {
         thread.pointee.inside = 0
         if let ring = caller.pointee.ring {
             settle(thread, caller, ring)
-            let lock = address(of: &caller.pointee.lock)
+            let lock = iotrap_caller_lock(caller)
             Inside.lock(thread, 1, lock)
             caller.pointee.ring = nil
             Inside.unlock(thread, 1, lock)
@@ -126,14 +126,14 @@ enum CallerRing {
         }
         ContextTable.forget(caller)
         // releasing: pairs with `claim`
-        UnsafeMutableRawPointer(address(of: &caller.pointee.thread_id))
+        UnsafeMutableRawPointer(iotrap_caller_thread_id(caller))
             .assumingMemoryBound(to: UInt32.self).atomic.pointee.store(0, ordering: .releasing)
     }
 
     /// Waits in the ring's own thread until nothing is in flight on it.
     private static func settle(_ thread: Thread, _ caller: Caller, _ ring: OpaquePointer) {
         while true {
-            let lock = address(of: &caller.pointee.lock)
+            let lock = iotrap_caller_lock(caller)
             Inside.lock(thread, 1, lock)
             reapLocked(thread, caller)
             Inside.unlock(thread, 1, lock)

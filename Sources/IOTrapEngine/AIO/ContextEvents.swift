@@ -17,8 +17,8 @@ enum ContextEvents {
         if Requests.mustRunAgain(request, result) { outcome = Requests.runPlain(request) }
         noteTimes(thread, context, request, outcome, now)
         request.pointee.offset = Int64(outcome)
-        request.pointee.next = 0
-        let lock = address(of: &context.pointee.lock)
+        RequestPool.setNext(request, 0)
+        let lock = iotrap_context_lock(context)
         Inside.lock(thread, 0, lock)
         append(context, request)
         Inside.unlock(thread, 0, lock)
@@ -32,10 +32,10 @@ enum ContextEvents {
         if context.pointee.finished_last == 0 {
             context.pointee.finished_first = number
         } else {
-            RequestPool.request(context.pointee.finished_last - 1).pointee.next = number
+            RequestPool.setNext(RequestPool.request(context.pointee.finished_last - 1), number)
         }
         context.pointee.finished_last = number
-        address(of: &context.pointee.finished_count).atomic.pointee.wrappingAdd(
+        iotrap_context_finished_count(context).atomic.pointee.wrappingAdd(
             1, ordering: .relaxed)
     }
 
@@ -54,10 +54,10 @@ enum ContextEvents {
 
     /// Wakes those who sleep until something happens to the context.
     static func wake(_ context: Context) {
-        let waiters = address(of: &context.pointee.waiters).atomic
+        let waiters = iotrap_context_waiters(context).atomic
         // seq_cst: pairs with the sleeper, which counts itself and then looks for events again
         guard waiters.pointee.load(ordering: .sequentiallyConsistent) > 0 else { return }
-        let word = address(of: &context.pointee.word)
+        let word = iotrap_context_word(context)
         word.atomic.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
         iotrap_futex_wake(word, Int32.max)
     }
@@ -69,7 +69,7 @@ enum ContextEvents {
         _ thread: Thread, _ context: Context, _ events: Events, room: Int
     ) -> Int {
         guard room > 0, ContextTable.finishedCount(context) > 0 else { return 0 }
-        let lock = address(of: &context.pointee.lock)
+        let lock = iotrap_context_lock(context)
         Inside.lock(thread, 0, lock)
         defer { Inside.unlock(thread, 0, lock) }
         let count = min(room, Int(ContextTable.finishedCount(context)))
@@ -87,7 +87,7 @@ enum ContextEvents {
             RequestPool.give(request)
         }
         if context.pointee.finished_first == 0 { context.pointee.finished_last = 0 }
-        address(of: &context.pointee.finished_count).atomic.pointee.wrappingSubtract(
+        iotrap_context_finished_count(context).atomic.pointee.wrappingSubtract(
             UInt32(count), ordering: .relaxed)
         return count
     }
@@ -98,14 +98,14 @@ enum ContextEvents {
         _ thread: Thread, _ context: Context, _ events: Events, room: Int
     ) -> Int {
         guard room > 0, hasKernelEvents(context) else { return 0 }
-        let lock = address(of: &context.pointee.lock)
+        let lock = iotrap_context_lock(context)
         Inside.lock(thread, 0, lock)
         defer { Inside.unlock(thread, 0, lock) }
         guard ContextTable.flags(context) & IOTRAP_CONTEXT_SHARED == 0 else { return 0 }
         let ring = kernelRing(context)
         let size = ring.pointee.count
-        let tail = address(of: &ring.pointee.tail).atomic.pointee.load(ordering: .acquiring)
-        let head = address(of: &ring.pointee.head).atomic
+        let tail = iotrap_aio_ring_tail(ring).atomic.pointee.load(ordering: .acquiring)
+        let head = iotrap_aio_ring_head(ring).atomic
         var at = head.pointee.load(ordering: .relaxed)
         guard size > 0, at < size, tail < size else { return 0 }
         let ready = tail >= at ? tail - at : size - at + tail
@@ -134,14 +134,14 @@ enum ContextEvents {
 
     @inline(__always)
     static func head(_ context: Context) -> UInt32 {
-        address(of: &kernelRing(context).pointee.head).atomic.pointee.load(ordering: .relaxed)
+        iotrap_aio_ring_head(kernelRing(context)).atomic.pointee.load(ordering: .relaxed)
     }
 
     @inline(__always)
     static func hasKernelEvents(_ context: Context) -> Bool {
         let ring = kernelRing(context)
-        return address(of: &ring.pointee.head).atomic.pointee.load(ordering: .relaxed)
-            != address(of: &ring.pointee.tail).atomic.pointee.load(ordering: .acquiring)
+        return iotrap_aio_ring_head(ring).atomic.pointee.load(ordering: .relaxed)
+            != iotrap_aio_ring_tail(ring).atomic.pointee.load(ordering: .acquiring)
     }
 
     /// The completion ring behind a handle: the kernel's, or the engine's own.

@@ -105,15 +105,15 @@ enum ContextTable {
     static func index(_ context: Context) -> Int { context - iotrap_context_entry(0) }
 
     static func handleWord(_ context: Context) -> UnsafePointer<Atomic<UInt64>> {
-        address(of: &context.pointee.handle).atomic
+        iotrap_context_handle(context).atomic
     }
 
     static func usersWord(_ context: Context) -> UnsafePointer<Atomic<UInt32>> {
-        address(of: &context.pointee.users).atomic
+        iotrap_context_users(context).atomic
     }
 
     static func flagsWord(_ context: Context) -> UnsafePointer<Atomic<UInt32>> {
-        address(of: &context.pointee.flags).atomic
+        iotrap_context_flags(context).atomic
     }
 
     @inline(__always)
@@ -122,20 +122,20 @@ enum ContextTable {
     }
 
     static func submitterWord(_ context: Context) -> UnsafePointer<Atomic<UInt32>> {
-        UnsafeMutableRawPointer(address(of: &context.pointee.submitter))
+        UnsafeMutableRawPointer(iotrap_context_submitter(context))
             .assumingMemoryBound(to: UInt32.self).atomic
     }
 
     static func ringInFlight(_ context: Context) -> UnsafePointer<Atomic<UInt32>> {
-        address(of: &context.pointee.ring_in_flight).atomic
+        iotrap_context_ring_in_flight(context).atomic
     }
 
     static func kernelInFlight(_ context: Context) -> UnsafePointer<Atomic<UInt32>> {
-        address(of: &context.pointee.kernel_in_flight).atomic
+        iotrap_context_kernel_in_flight(context).atomic
     }
 
     static func finishedCount(_ context: Context) -> UInt32 {
-        address(of: &context.pointee.finished_count).atomic.pointee.load(ordering: .relaxed)
+        iotrap_context_finished_count(context).atomic.pointee.load(ordering: .relaxed)
     }
 
     /// Requests submitted whose events have not been taken.

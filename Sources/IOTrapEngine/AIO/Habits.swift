@@ -84,7 +84,7 @@ enum Habits {
     /// With another magic number than the kernel's, fio and libaio do not read the ring themselves
     /// but call io_getevents. The kernel itself never looks at it.
     static func setMagic(_ context: Context, _ magic: UInt32) {
-        address(of: &ContextEvents.kernelRing(context).pointee.magic).atomic.pointee.store(
+        iotrap_aio_ring_magic(ContextEvents.kernelRing(context)).atomic.pointee.store(
             magic, ordering: .relaxed)
     }
 

@@ -143,9 +143,9 @@ enum Lanes {
 extension UnsafeMutablePointer where Pointee == iotrap_lane {
     /// The first request's number + 1. Other threads look at it.
     var first: UInt32 {
-        get { address(of: &pointee.first).atomic.pointee.load(ordering: .relaxed) }
+        get { iotrap_lane_first(self).atomic.pointee.load(ordering: .relaxed) }
         nonmutating set {
-            address(of: &pointee.first).atomic.pointee.store(newValue, ordering: .relaxed)
+            iotrap_lane_first(self).atomic.pointee.store(newValue, ordering: .relaxed)
         }
     }
 }

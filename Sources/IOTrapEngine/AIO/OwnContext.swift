@@ -81,9 +81,9 @@ enum OwnContext {
         let ring = ContextEvents.kernelRing(context)
         let size = size(context)
         // acquiring: pairs with `push`
-        let tail = address(of: &ring.pointee.tail).atomic.pointee.load(ordering: .acquiring)
+        let tail = iotrap_aio_ring_tail(ring).atomic.pointee.load(ordering: .acquiring)
         // acquiring: whoever moved the head, perhaps the program itself, has read the events
-        let head = address(of: &ring.pointee.head).atomic.pointee.load(ordering: .acquiring)
+        let head = iotrap_aio_ring_head(ring).atomic.pointee.load(ordering: .acquiring)
         // The program can write anything there; the kernel takes it modulo the size, too.
         return (tail % size &+ size &- head % size) % size
     }
@@ -114,7 +114,7 @@ enum OwnContext {
         locked(thread, context) {
             let ring = ContextEvents.kernelRing(context)
             let size = size(context)
-            let tail = address(of: &ring.pointee.tail).atomic
+            let tail = iotrap_aio_ring_tail(ring).atomic
             let at = tail.pointee.load(ordering: .relaxed) % size
             iotrap_aio_ring_event(ring, at).pointee = event
             // Before the event can be seen: who takes it may submit another request at once.
@@ -138,7 +138,7 @@ enum OwnContext {
             }
             let ring = ContextEvents.kernelRing(context)
             let size = size(context)
-            let head = address(of: &ring.pointee.head).atomic
+            let head = iotrap_aio_ring_head(ring).atomic
             var at = head.pointee.load(ordering: .relaxed) % size
             for index in 0..<count {
                 events[index] = iotrap_aio_ring_event(ring, at).pointee
@@ -160,7 +160,7 @@ enum OwnContext {
         // The service thread has blocked them for good.
         let blocks = thread.pointee.state != IOTRAP_STATE_BARE
         if blocks { iotrap_signals_block(&mask) }
-        let lock = UnsafeMutableRawPointer(address(of: &context.pointee.lock))
+        let lock = UnsafeMutableRawPointer(iotrap_context_lock(context))
             .assumingMemoryBound(to: FutexLock.self)
         FutexLock.acquire(lock)
         let result = body()
@@ -252,7 +252,7 @@ enum OwnContext {
         request.pointee.kind = UInt8(IOTRAP_REQUEST_READ.rawValue)
         request.pointee.order = 0
         request.pointee.flags = 0
-        request.pointee.next = 0
+        RequestPool.setNext(request, 0)
         request.pointee.comparison = 0
         request.pointee.owner = UnsafeMutableRawPointer(context)
         request.pointee.data = iocb.data

@@ -158,7 +158,7 @@ extension Service {
         message.pointee.kind = UInt8(IOTRAP_MESSAGE_CANCEL_REQUEST.rawValue)
         message.pointee.order = 0
         message.pointee.length = number
-        message.pointee.next = 0
+        RequestPool.setNext(message, 0)
         if submit(first: message.pointee.number + 1, count: 1) { return true }
         RequestPool.give(message)
         return false

@@ -13,11 +13,11 @@ extension OwnContext {
         _ thread: Thread, _ context: Context, _ nanoseconds: UInt64,
         _ mask: UnsafePointer<UInt64>?
     ) -> Int32 {
-        let waiters = address(of: &context.pointee.waiters).atomic
+        let waiters = iotrap_context_waiters(context).atomic
         // seq_cst: pairs with `ContextEvents.wake`
         waiters.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
         defer { waiters.pointee.wrappingSubtract(1, ordering: .relaxed) }
-        let word = address(of: &context.pointee.word)
+        let word = iotrap_context_word(context)
         let seen = word.atomic.pointee.load(ordering: .sequentiallyConsistent)
         if hasEvents(context) || ContextTable.flags(context) & IOTRAP_CONTEXT_DEAD != 0 { return 0 }
         if let caller = arm(thread, word, seen) {
@@ -113,7 +113,7 @@ extension CallerRing {
     static let ignoredTag: UInt64 = 0xffff_ffff
 
     static func waitsWord(_ caller: Caller) -> UnsafePointer<Atomic<UInt32>> {
-        address(of: &caller.pointee.waits).atomic
+        iotrap_caller_waits(caller).atomic
     }
 
     /// True for completions of waits.

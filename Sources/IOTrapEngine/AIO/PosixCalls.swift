@@ -114,9 +114,9 @@ enum PosixCalls {
                 continue
             }
             let number = UInt32(truncatingIfNeeded: prepared)
-            if let last { last.pointee.next = number } else { first = number }
+            if let last { RequestPool.setNext(last, number) } else { first = number }
             last = RequestPool.request(number - 1)
-            last?.pointee.next = 0
+            RequestPool.setNext(RequestPool.request(number - 1), 0)
             queued += 1
         }
         if queued > 0 { hand(thread, first, queued) }
@@ -186,7 +186,7 @@ enum PosixCalls {
         _ request: Request, _ block: Block, _ kind: UInt32, _ target: PosixTarget,
         _ group: PosixGroups.Group?
     ) {
-        request.pointee.next = 0
+        RequestPool.setNext(request, 0)
         request.pointee.kind = UInt8(truncatingIfNeeded: kind)
         request.pointee.flags = UInt8(
             target.isPlain ? IOTRAP_SUBMIT_PLAIN : target.isTried ? IOTRAP_SUBMIT_TRIED : 0)
@@ -213,7 +213,7 @@ enum PosixCalls {
         }
         block.pointee.number = UInt64(request.pointee.number) + 1
         block.pointee.result = 0
-        address(of: &block.pointee.error).atomic.pointee.store(
+        iotrap_aiocb_error(block).atomic.pointee.store(
             ErrorNumber.inProgress, ordering: .relaxed)
     }
 

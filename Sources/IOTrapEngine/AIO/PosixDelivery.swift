@@ -13,7 +13,7 @@ enum PosixDelivery {
 
     private static var shared: UnsafeMutablePointer<iotrap_service> { iotrap_service() }
     private static var notifying: UnsafePointer<Atomic<UInt64>> {
-        address(of: &shared.pointee.notifying).atomic
+        iotrap_service_notifying(shared).atomic
     }
 
     /// Ends a request, in the service thread, and gives it back.
@@ -60,7 +60,7 @@ enum PosixDelivery {
     static func publish(_ block: Block, _ result: Int64) {
         block.pointee.result = result < 0 ? -1 : result
         // releasing: whoever sees the error number sees the result and the data
-        address(of: &block.pointee.error).atomic.pointee.store(
+        iotrap_aiocb_error(block).atomic.pointee.store(
             result < 0 ? UInt32(truncatingIfNeeded: -result) : 0, ordering: .releasing)
     }
 
@@ -85,11 +85,11 @@ enum PosixDelivery {
 
     /// Wakes those that wait for a request to end.
     static func wakeSuspended() {
-        let finished = address(of: &shared.pointee.finished)
+        let finished = iotrap_service_finished(shared)
         // Sequentially consistent: pairs with iotrap_suspend_join. Either the thread is seen here,
         // or it sees the error numbers stored before.
         finished.atomic.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
-        let suspended = address(of: &shared.pointee.suspended)
+        let suspended = iotrap_service_suspended(shared)
         if suspended.atomic.pointee.load(ordering: .sequentiallyConsistent) != 0 {
             iotrap_futex_wake(finished, Int32.max)
         }

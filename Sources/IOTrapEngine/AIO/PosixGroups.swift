@@ -42,7 +42,7 @@ enum PosixGroups {
         let isWaited = group.pointee.kind == Kind.waited
         let word = remaining(group)
         if failed {
-            address(of: &group.pointee.state).atomic.pointee.store(1, ordering: .relaxed)
+            iotrap_request_state(group).atomic.pointee.store(1, ordering: .relaxed)
         }
         // releasing and acquiring: the last one out sees what all others did
         let left = word.atomic.pointee.wrappingSubtract(1, ordering: .acquiringAndReleasing)
@@ -91,6 +91,6 @@ enum PosixGroups {
     static func hasFailed(_ group: Group) -> Bool { group.pointee.state != 0 }
 
     private static func remaining(_ group: Group) -> UnsafeMutablePointer<UInt32> {
-        address(of: &group.pointee.length)
+        iotrap_request_length(group)
     }
 }

@@ -88,16 +88,16 @@ public func iotrap_suspend_ready(
 public func iotrap_suspend_join() -> UInt32 {
     let shared = Service.shared
     // Sequentially consistent: pairs with `PosixDelivery.wakeSuspended`.
-    address(of: &shared.pointee.suspended).atomic.pointee.wrappingAdd(
+    iotrap_service_suspended(shared).atomic.pointee.wrappingAdd(
         1, ordering: .sequentiallyConsistent)
-    return address(of: &shared.pointee.finished).atomic.pointee.load(
+    return iotrap_service_finished(shared).atomic.pointee.load(
         ordering: .sequentiallyConsistent)
 }
 
 /// See iotrap_posix.h.
 @c @implementation
 public func iotrap_suspend_leave() {
-    address(of: &Service.shared.pointee.suspended).atomic.pointee.wrappingSubtract(
+    iotrap_service_suspended(Service.shared).atomic.pointee.wrappingSubtract(
         1, ordering: .relaxed)
 }
 
@@ -117,12 +117,12 @@ public func iotrap_suspend_end(_ failed: Int32) {
 extension UnsafeMutablePointer where Pointee == iotrap_request {
     /// Whose request it is. Other threads look at it.
     var ownerWord: UnsafePointer<Atomic<UInt64>> {
-        UnsafeMutableRawPointer(address(of: &pointee.owner)).assumingMemoryBound(to: UInt64.self)
+        UnsafeMutableRawPointer(iotrap_request_owner(self)).assumingMemoryBound(to: UInt64.self)
             .atomic
     }
 }
 
 extension UnsafeMutablePointer where Pointee == iotrap_aiocb {
     /// The error number, which the service thread sets.
-    var errorWord: UnsafePointer<Atomic<UInt32>> { address(of: &pointee.error).atomic }
+    var errorWord: UnsafePointer<Atomic<UInt32>> { iotrap_aiocb_error(self).atomic }
 }

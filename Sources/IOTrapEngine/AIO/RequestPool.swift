@@ -8,7 +8,7 @@ enum RequestPool {
 
     private static var pool: UnsafeMutablePointer<iotrap_request_pool> { iotrap_pool() }
     private static var free: UnsafePointer<Atomic<UInt64>> {
-        address(of: &pool.pointee.free).atomic
+        iotrap_request_pool_free(pool).atomic
     }
 
     /// A request of the given number.
@@ -21,7 +21,7 @@ enum RequestPool {
     /// The number of requests there are, taken or not. They are never unmapped.
     static var count: UInt32 {
         // acquiring: pairs with `grow`
-        address(of: &pool.pointee.chunk_count).atomic.pointee.load(ordering: .acquiring)
+        iotrap_request_pool_chunk_count(pool).atomic.pointee.load(ordering: .acquiring)
             * IOTRAP_POOL_CHUNK_REQUESTS
     }
 
@@ -37,7 +37,7 @@ enum RequestPool {
             }
             let request = request(first - 1)
             // A request taken meanwhile by somebody else reads as rubbish here; the tag tells.
-            let next = address(of: &request.pointee.next).atomic.pointee.load(ordering: .relaxed)
+            let next = iotrap_request_next(request).atomic.pointee.load(ordering: .relaxed)
             let desired = ((head >> 32) &+ 1) << 32 | UInt64(next)
             if free.pointee.compareExchange(
                 expected: head, desired: desired, ordering: .acquiringAndReleasing
@@ -45,6 +45,13 @@ enum RequestPool {
                 return request
             }
         }
+    }
+
+    /// Links a request that the caller holds. Not a plain store: `take` may look at it, though not
+    /// believe it, when it was free a moment ago.
+    @inline(__always)
+    static func setNext(_ request: Request, _ next: UInt32) {
+        iotrap_request_next(request).atomic.pointee.store(next, ordering: .relaxed)
     }
 
     /// Gives a request back.
@@ -55,7 +62,7 @@ enum RequestPool {
     private static func give(first: Request, last: Request) {
         while true {
             let head = free.pointee.load(ordering: .relaxed)
-            address(of: &last.pointee.next).atomic.pointee.store(
+            iotrap_request_next(last).atomic.pointee.store(
                 UInt32(truncatingIfNeeded: head), ordering: .relaxed)
             let desired = ((head >> 32) &+ 1) << 32 | UInt64(first.pointee.number + 1)
             // releasing: pairs with `take`
@@ -69,7 +76,7 @@ enum RequestPool {
 
     /// Makes one more chunk. A signal handler that needs one while its thread makes one is refused.
     private static func grow() -> Bool {
-        let lock = UnsafeMutableRawPointer(address(of: &pool.pointee.lock))
+        let lock = UnsafeMutableRawPointer(iotrap_request_pool_lock(pool))
             .assumingMemoryBound(to: FutexLock.self)
         var mask: UInt64 = 0
         iotrap_signals_block(&mask)
@@ -89,7 +96,7 @@ enum RequestPool {
         }
         iotrap_pool_chunk(chunk).pointee = requests
         // releasing: pairs with `count`
-        address(of: &pool.pointee.chunk_count).atomic.pointee.store(chunk + 1, ordering: .releasing)
+        iotrap_request_pool_chunk_count(pool).atomic.pointee.store(chunk + 1, ordering: .releasing)
         give(first: requests, last: requests + Int(count - 1))
         return true
     }

@@ -12,12 +12,12 @@ enum Service {
     typealias Request = RequestPool.Request
 
     static var shared: UnsafeMutablePointer<iotrap_service> { iotrap_service() }
-    static var queue: UnsafePointer<Atomic<UInt32>> { address(of: &shared.pointee.queue).atomic }
-    static var busy: UnsafePointer<Atomic<UInt32>> { address(of: &shared.pointee.busy).atomic }
-    static var bell: UnsafePointer<Atomic<UInt32>> { address(of: &shared.pointee.bell).atomic }
-    static var phase: UnsafePointer<Atomic<UInt32>> { address(of: &shared.pointee.phase).atomic }
+    static var queue: UnsafePointer<Atomic<UInt32>> { iotrap_service_queue(shared).atomic }
+    static var busy: UnsafePointer<Atomic<UInt32>> { iotrap_service_busy(shared).atomic }
+    static var bell: UnsafePointer<Atomic<UInt32>> { iotrap_service_bell(shared).atomic }
+    static var phase: UnsafePointer<Atomic<UInt32>> { iotrap_service_phase(shared).atomic }
     static var outside: UnsafePointer<Atomic<UInt32>> {
-        address(of: &shared.pointee.outside).atomic
+        iotrap_service_outside(shared).atomic
     }
 
     /// True when the thread runs or could be started now.
@@ -79,7 +79,7 @@ enum Service {
         else { return }
         let event = event.pointee.load(ordering: .acquiring)
         if event == 0 {
-            iotrap_futex_wake(address(of: &shared.pointee.bell), 1)
+            iotrap_futex_wake(iotrap_service_bell(shared), 1)
         } else if event != lostEvent {
             var one: UInt64 = 1
             iotrap_write_raw(Int32(bitPattern: event) - 1, &one, 8)
@@ -88,14 +88,14 @@ enum Service {
 
     @inline(__always)
     static func nextWord(_ request: Request) -> UnsafePointer<Atomic<UInt32>> {
-        address(of: &request.pointee.next).atomic
+        iotrap_request_next(request).atomic
     }
 
     // MARK: - Starting
 
     /// Held while the thread is made, and while its descriptors are dealt with.
     static var lock: UnsafeMutablePointer<FutexLock> {
-        UnsafeMutableRawPointer(address(of: &shared.pointee.lock))
+        UnsafeMutableRawPointer(iotrap_service_lock(shared))
             .assumingMemoryBound(to: FutexLock.self)
     }
 
@@ -109,7 +109,7 @@ enum Service {
         defer { FutexLock.release(lock) }
         if queue.pointee.load(ordering: .acquiring) != IOTRAP_QUEUE_CLOSED { return true }
         guard process.pointee.configuration.usesRing, ThreadRing.mayCreate() else { return false }
-        let started = address(of: &shared.pointee.started)
+        let started = iotrap_service_started(shared)
         started.atomic.pointee.store(0, ordering: .relaxed)
         guard iotrap_service_start_thread(0) == 0 else { return false }
         while true {
@@ -123,7 +123,7 @@ enum Service {
     /// Tells the starter, in the new thread, what became of it.
     static func announce(_ works: Bool) {
         if works { queue.pointee.store(IOTRAP_QUEUE_EMPTY, ordering: .releasing) }
-        let started = address(of: &shared.pointee.started)
+        let started = iotrap_service_started(shared)
         started.atomic.pointee.store(works ? 1 : 2, ordering: .releasing)
         iotrap_futex_wake(started, 1)
     }
@@ -152,7 +152,7 @@ enum Service {
         request.pointee.descriptor = descriptor
         request.pointee.length = last
         request.pointee.owner = owner
-        let state = address(of: &request.pointee.state)
+        let state = iotrap_request_state(request)
         state.atomic.pointee.store(IOTRAP_MESSAGE_SENT, ordering: .relaxed)
         guard submit(first: request.pointee.number + 1, count: 1) else {
             RequestPool.give(request)
@@ -183,7 +183,7 @@ enum Service {
     /// Answers a message, in the service thread.
     static func answer(_ request: Request, _ value: Int32) {
         request.pointee.length = UInt32(bitPattern: value)
-        let state = address(of: &request.pointee.state)
+        let state = iotrap_request_state(request)
         // releasing: pairs with `ask`
         let before = state.atomic.pointee.exchange(
             IOTRAP_MESSAGE_ANSWERED, ordering: .acquiringAndReleasing)

@@ -34,7 +34,7 @@ enum ServiceMessages {
     }
 
     private static func chain(_ first: inout UInt32, _ message: Request) {
-        message.pointee.next = first
+        RequestPool.setNext(message, first)
         first = message.pointee.number + 1
     }
 

@@ -49,7 +49,7 @@ enum ServiceRing {
 extension Service {
     /// The eventfd + 1, 0 or `lostEvent`.
     static var event: UnsafePointer<Atomic<UInt32>> {
-        UnsafeMutableRawPointer(address(of: &shared.pointee.event))
+        UnsafeMutableRawPointer(iotrap_service_event(shared))
             .assumingMemoryBound(to: UInt32.self).atomic
     }
 

@@ -84,7 +84,7 @@ enum ServiceThread {
         while top != 0 {
             let request = RequestPool.request(top - 1)
             let below = request.pointee.next
-            request.pointee.next = first
+            RequestPool.setNext(request, first)
             first = top
             top = below
         }
@@ -180,9 +180,9 @@ enum ServiceThread {
             let shared = Service.shared
             let word =
                 event == 0
-                ? UnsafeMutableRawPointer(address(of: &shared.pointee.bell))
+                ? UnsafeMutableRawPointer(iotrap_service_bell(shared))
                     .assumingMemoryBound(to: UInt64.self)
-                : address(of: &shared.pointee.rung)
+                : iotrap_service_rung(shared)
             s.pointee.isBellArmed =
                 iotrap_ring_queue_wake(ring, word, 1, Int32(bitPattern: event) - 1, bellTag) != 0
         }
@@ -214,11 +214,11 @@ enum ServiceThread {
     private static func note(_ s: State, _ request: Request, _ result: Int32) {
         let number = request.pointee.number + 1
         request.pointee.reserved = UInt32(bitPattern: result)
-        request.pointee.next = 0
+        RequestPool.setNext(request, 0)
         if s.pointee.ended == 0 {
             s.pointee.ended = number
         } else {
-            RequestPool.request(s.pointee.endedLast - 1).pointee.next = number
+            RequestPool.setNext(RequestPool.request(s.pointee.endedLast - 1), number)
         }
         s.pointee.endedLast = number
     }
