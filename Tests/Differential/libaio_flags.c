@@ -1,4 +1,5 @@
-/* differential: aio_rw_flags, priorities, event descriptors, reserved fields; direct */
+/* differential: aio_rw_flags, priorities, event descriptors and reserved fields */
+/* Not on XFS: there a buffered write that may not wait depends on how late it is. */
 #include "aio.h"
 
 #include <sys/eventfd.h>
