@@ -1,4 +1,5 @@
 /* What happens when the library is loaded and when the process ends. */
+#include <stdlib.h>
 #include <sys/auxv.h>
 
 #include "environment.h"
@@ -6,8 +7,16 @@
 
 extern char **environ;
 
+/* quick_exit runs no destructors; the first function registered runs last. */
+static void finish_quickly(void)
+{
+	if (!iotrap_is_bare())
+		iotrap_aio_drain();
+}
+
 __attribute__((constructor(101))) static void start(void)
 {
+	at_quick_exit(finish_quickly);
 	iotrap_real_find_all();
 	iotrap_start(environ, getauxval(AT_SECURE) != 0);
 	if (iotrap_follows_exec())
