@@ -36,6 +36,8 @@ struct Program: CustomStringConvertible, Sendable {
 struct Mode: CustomStringConvertible, Sendable {
     let mode: String
     let settings: String?
+    /// The mode is for programs whose names begin so.
+    var prefix = ""
 
     var description: String { settings.map { "\(mode) with \($0)" } ?? mode }
 
@@ -55,11 +57,21 @@ struct Mode: CustomStringConvertible, Sendable {
         Mode(mode: "force", settings: "split-chunk=4096"),
         // As on kernels where a ring cannot do without a descriptor of its own.
         Mode(mode: "force", settings: "ring-descriptor=visible"),
+        emulated,
     ]
+    /// As when /proc/sys/fs/aio-max-nr is used up: contexts of libaio without the kernel's.
+    static let emulated = Mode(mode: "force", settings: "aio-context=own", prefix: "libaio_")
 
-    /// Rings that show up among the descriptors show up in listings of them.
+    /// Rings that show up among the descriptors show up in listings of them. And what the kernel's
+    /// workers have not begun when a process is killed is lost with an emulated context: nobody was
+    /// told that it had been done, but the file shows it.
     func suits(_ program: Program) -> Bool {
-        !(program.wishes.contains("hidden-descriptors")
-            && settings == "ring-descriptor=visible")
+        if program.wishes.contains("hidden-descriptors"), settings == "ring-descriptor=visible" {
+            return false
+        }
+        if program.name == "libaio_never_reaps", settings == Mode.emulated.settings {
+            return false
+        }
+        return program.name.hasPrefix(prefix)
     }
 }
