@@ -30,6 +30,7 @@ final class TestContext: @unchecked Sendable {
         ring.pointee.magic = IOTRAP_AIO_MAGIC
         context = try #require(
             ContextCalls.insert(UInt64(UInt(bitPattern: pages)), capacity: capacity, flags: flags))
+        context.pointee.ring_bytes = UInt64(32 + 32 * events)
     }
 
     deinit {
