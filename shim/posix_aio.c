@@ -86,64 +86,67 @@ EXPORT int lio_listio(int mode, struct aiocb *const list[], int count, struct si
 						     : REAL(lio_listio)(mode, list, count, event);
 }
 
-static void leave(void *unused)
+static void leave(void *way)
 {
-	(void)unused;
-	iotrap_suspend_leave();
+	iotrap_suspend_leave((int)(intptr_t)way);
 }
 
+#define MILLISECOND 1000000u
+
 /* One wait, the only part that is a cancellation point: nothing is held in it. */
-static int wait_once(uint32_t seen, const uint64_t *timeout_ns)
+static int wait_once(int way, uint32_t seen, uint64_t left)
 {
+	uint32_t *word = &iotrap_service()->finished;
 	int result, before;
 
-	pthread_cleanup_push(leave, NULL);
+	pthread_cleanup_push(leave, (void *)(intptr_t)way);
 	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &before);
-	result = iotrap_futex_wait_signals(&iotrap_service()->finished, seen, timeout_ns);
+	if (way == IOTRAP_SUSPEND_IN_RING)
+		result = iotrap_suspend_in_ring(left);
+	else if (way == IOTRAP_SUSPEND_WATCHFUL)
+		result = iotrap_futex_wait_for(word, seen, left < MILLISECOND ? left : MILLISECOND);
+	else
+		result = iotrap_futex_wait_signals(word, seen, left == UINT64_MAX ? NULL : &left);
 	pthread_setcanceltype(before, NULL);
 	pthread_cleanup_pop(1);
+	/* A futex without a limit goes on by itself; the other two tell of any interruption. */
+	if (result == -EINTR && way != IOTRAP_SUSPEND_ASLEEP &&
+	    iotrap_wait_goes_on(left != UINT64_MAX))
+		result = 0;
 	return result;
 }
 
-static int suspend(const struct iotrap_aiocb *const list[], int count,
-		   const struct timespec *timeout)
+/* deadline UINT64_MAX: none. */
+static int suspend(const struct iotrap_aiocb *const list[], int count, uint64_t deadline)
 {
-	uint64_t deadline = 0, left = 0;
 	int result = 0;
+	int way = iotrap_suspend_ready(list, count);
 
-	if (iotrap_suspend_ready(list, count))
-		return 0;
-	if (timeout) {
-		if (timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000)
-			return -EINVAL;
-		left = timeout->tv_sec < 0 ? 0
-					   : (uint64_t)timeout->tv_sec * 1000000000u +
-						     (uint64_t)timeout->tv_nsec;
-		deadline = iotrap_clock() + left;
+	while (way != IOTRAP_SUSPEND_READY) {
+		uint64_t now = deadline == UINT64_MAX ? 0 : iotrap_clock();
+		uint64_t left = deadline == UINT64_MAX ? UINT64_MAX : deadline - now;
+		uint32_t seen = iotrap_suspend_join(way);
+		int again = iotrap_suspend_ready(list, count);
+
+		if (again != way) {
+			iotrap_suspend_leave(way);
+			way = again;
+			continue;
+		}
+		if (now >= deadline || result == -EINTR) {
+			iotrap_suspend_leave(way);
+			return result == -EINTR ? -EINTR : -EAGAIN;
+		}
+		result = wait_once(way, seen, left);
+		way = iotrap_suspend_ready(list, count);
 	}
-	while (result != -EINTR) {
-		uint32_t seen = iotrap_suspend_join();
-
-		if (iotrap_suspend_ready(list, count)) {
-			iotrap_suspend_leave();
-			return 0;
-		}
-		if (timeout && left == 0) {
-			iotrap_suspend_leave();
-			return -EAGAIN;
-		}
-		result = wait_once(seen, timeout ? &left : NULL);
-		if (timeout) {
-			uint64_t now = iotrap_clock();
-
-			left = now < deadline ? deadline - now : 0;
-		}
-	}
-	return iotrap_suspend_ready(list, count) ? 0 : -EINTR;
+	return 0;
 }
 
 EXPORT int aio_suspend(const struct aiocb *const list[], int count, const struct timespec *timeout)
 {
+	const struct iotrap_aiocb *const *blocks = (const struct iotrap_aiocb *const *)list;
+	uint64_t deadline = UINT64_MAX;
 	int result;
 
 	if (count < 0) {
@@ -152,8 +155,15 @@ EXPORT int aio_suspend(const struct aiocb *const list[], int count, const struct
 	}
 	if (!iotrap_suspend_begin())
 		return REAL(aio_suspend)(list, count, timeout);
-	result = suspend((const struct iotrap_aiocb *const *)list, count, timeout);
-	iotrap_suspend_end(result < 0);
+	if (timeout && (timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000)) {
+		/* Looked at only where there is something to wait for. */
+		result = iotrap_suspend_ready(blocks, count) == IOTRAP_SUSPEND_READY ? 0 : -EINVAL;
+	} else {
+		if (timeout)
+			deadline = iotrap_deadline(timeout->tv_sec, timeout->tv_nsec);
+		result = suspend(blocks, count, deadline);
+	}
+	iotrap_suspend_end(result < 0, !timeout || timeout->tv_sec > 0 || timeout->tv_nsec > 0);
 	return (int)iotrap_answer(result);
 }
 

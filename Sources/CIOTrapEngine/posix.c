@@ -15,6 +15,8 @@ struct iotrap_service iotrap_service_storage __attribute__((aligned(64)));
 struct iotrap_lane *iotrap_lane_tables[IOTRAP_LANE_TABLES];
 struct iotrap_lane iotrap_lanes_shared[IOTRAP_LANE_TABLE_LANES];
 
+struct iotrap_posix_ring iotrap_posix_rings[IOTRAP_POSIX_RINGS];
+
 #define SAME_PLACE(ours, theirs)                                                                   \
 	_Static_assert(__builtin_offsetof(struct iotrap_aiocb, ours) ==                            \
 			       __builtin_offsetof(struct aiocb, theirs),                           \
@@ -54,6 +56,51 @@ int iotrap_futex_wait_signals(uint32_t *word, uint32_t value, const uint64_t *ti
 	if (timeout_ns)
 		return iotrap_futex_wait_for(word, value, *timeout_ns);
 	return (int)iotrap_syscall(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
+}
+
+/* What rt_sigaction(2) fills in. */
+struct action {
+	void *handler;
+	unsigned long flags;
+	void *restorer;
+	uint64_t mask;
+};
+
+int iotrap_wait_goes_on(int has_limit)
+{
+	for (int number = 1; number <= 64; number++) {
+		struct action action = {.handler = SIG_DFL};
+
+		/* libc's own two are no business of the program. */
+		if (number == 32 || number == 33)
+			continue;
+		iotrap_syscall(SYS_rt_sigaction, number, 0, (long)&action, sizeof(action.mask), 0,
+			       0);
+		if (action.handler == SIG_DFL || action.handler == SIG_IGN)
+			continue;
+		if (has_limit || !(action.flags & SA_RESTART))
+			return 0;
+	}
+	return 1;
+}
+
+uint64_t iotrap_deadline(int64_t seconds, int64_t nanoseconds)
+{
+	uint64_t now = iotrap_clock();
+
+	if (seconds < 0)
+		return now;
+	if (seconds > 3153600000)
+		return UINT64_MAX;
+	return now + (uint64_t)seconds * 1000000000u + (uint64_t)nanoseconds;
+}
+
+int iotrap_suspend_in_ring(uint64_t timeout_ns)
+{
+	struct iotrap_posix_ring *own = iotrap_self()->posix_ring;
+	int result = iotrap_ring_enter(own->ring, 1, timeout_ns, NULL);
+
+	return result == -EINTR || result == -ETIME ? result : 0;
 }
 
 int iotrap_notify_signal(const struct iotrap_notice *notice)

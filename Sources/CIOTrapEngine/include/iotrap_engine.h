@@ -22,6 +22,7 @@
 
 struct iotrap_ring;
 struct iotrap_caller;
+struct iotrap_posix_ring;
 
 /*
  * Per thread, in static TLS. The hot path compares state with the guard word,
@@ -48,6 +49,10 @@ struct iotrap_thread {
 	uint64_t pages_readable[8]; /* by page number: seen to be there */
 	uint64_t pages_writable[8];
 	uint32_t flights; /* requests since one was timed */
+	/* POSIX AIO; see AIO/PosixRing.swift */
+	struct iotrap_posix_ring *_Nullable posix_ring;
+	uint32_t suspends;    /* calls of aio_suspend that were willing to wait */
+	uint32_t unsuspended; /* requests since the last of them */
 };
 
 extern __thread struct iotrap_thread iotrap_thread_state __attribute__((tls_model("initial-exec")));

@@ -75,6 +75,7 @@ static inline int iotrap_service_runs(void)
 struct iotrap_lane {
 	uint32_t first; /* request number + 1 */
 	uint32_t last;
+	uint32_t on_rings; /* reads on rings of their threads, which have no order */
 };
 #define IOTRAP_LANE_TABLES 1024u
 #define IOTRAP_LANE_TABLE_LANES 1024u
@@ -112,6 +113,27 @@ enum iotrap_message {
 
 long iotrap_read_raw(int fd, void *_Nullable buffer, size_t bytes);
 
+/*
+ * A thread's ring for reads of its own. Only its thread submits; any thread may take
+ * completions with the lock held, unless the thread waits in the ring. See
+ * AIO/PosixRing.swift.
+ */
+struct iotrap_posix_ring {
+	uint64_t reserved;
+	struct iotrap_ring *_Nullable ring; /* NULL: the thread is gone, or has none */
+	uint32_t lock;                      /* held with signals blocked */
+	uint32_t in_flight;                 /* submitted and not taken */
+	uint32_t thread_id;                 /* 0: the record is free */
+	uint32_t waits;                     /* its thread waits in it */
+	uint32_t submitting;                /* its thread does; a signal handler must not */
+};
+#define IOTRAP_POSIX_RINGS 256u
+extern struct iotrap_posix_ring iotrap_posix_rings[IOTRAP_POSIX_RINGS];
+static inline struct iotrap_posix_ring *iotrap_posix_ring_entry(uint32_t index)
+{
+	return &iotrap_posix_rings[index];
+}
+
 /* preadv2(2) of one buffer with RWF_NOWAIT: bytes, or -EAGAIN and the like. */
 long iotrap_read_now(int fd, void *_Nullable buffer, size_t bytes, int64_t offset);
 
@@ -139,7 +161,7 @@ struct iotrap_aiocb {
 	uint64_t notify_rest[4];
 	uint64_t number; /* of the request + 1 */
 	int32_t absolute_priority;
-	int32_t policy;
+	uint32_t ring; /* it is on, as an index + 1; 0: the service thread's */
 	uint32_t error;
 	int32_t padding2;
 	int64_t result;
@@ -185,16 +207,34 @@ void iotrap_posix_returned(void);
 /* Waits while the signal of a request that seems to be in progress is on its way. */
 void iotrap_posix_settle(const struct iotrap_aiocb *request);
 
+/* Takes what has ended on the ring that a request is on. */
+void iotrap_posix_look(const struct iotrap_aiocb *request);
+
 /*
  * aio_suspend in parts, because the wait is a cancellation point. begin: nonzero when
- * the engine serves it. Then, until ready says so: join, ready again, wait on
- * service.finished with the value that join returned, leave.
+ * the engine serves it. Then, until ready says so: join, ready again, wait in the way it
+ * says, leave.
  */
+#define IOTRAP_SUSPEND_ASLEEP 0 /* on service.finished, with the value that join returned */
+#define IOTRAP_SUSPEND_READY 1
+#define IOTRAP_SUSPEND_IN_RING 2  /* in the thread's own ring, where all of the list is */
+#define IOTRAP_SUSPEND_WATCHFUL 3 /* asleep, for a millisecond at most: rings are in play */
 int iotrap_suspend_begin(void);
 int iotrap_suspend_ready(const struct iotrap_aiocb *_Nullable const *_Nonnull list, int count);
-uint32_t iotrap_suspend_join(void);
-void iotrap_suspend_leave(void);
-void iotrap_suspend_end(int failed);
+uint32_t iotrap_suspend_join(int way);
+void iotrap_suspend_leave(int way);
+void iotrap_suspend_end(int failed, int willing);
+/* Waits in the thread's ring: 0, -EINTR or -ETIME. */
+int iotrap_suspend_in_ring(uint64_t timeout_ns);
+
+/* CLOCK_MONOTONIC after a time; UINT64_MAX for one that nobody lives to see. */
+uint64_t iotrap_deadline(int64_t seconds, int64_t nanoseconds);
+
+/*
+ * Nonzero when a wait goes on that the kernel has ended with -EINTR: no signal has a
+ * handler, or, where the wait has no time limit, all are ones with SA_RESTART.
+ */
+int iotrap_wait_goes_on(int has_limit);
 
 /* aio_error: async-signal-safe, and as good as a load. */
 static inline uint32_t iotrap_posix_error(const struct iotrap_aiocb *request)
@@ -203,6 +243,8 @@ static inline uint32_t iotrap_posix_error(const struct iotrap_aiocb *request)
 
 	if (error != IOTRAP_EINPROGRESS)
 		return error;
+	if (request->ring)
+		iotrap_posix_look(request);
 	if (__atomic_load_n(&iotrap_service_storage.notifying, __ATOMIC_SEQ_CST) ==
 	    (uint64_t)(uintptr_t)request)
 		iotrap_posix_settle(request);
@@ -230,7 +272,12 @@ IOTRAP_WORD(service, uint64_t, rung)
 IOTRAP_WORD(service, uint64_t, notifying)
 IOTRAP_WORD(service, int32_t, event)
 IOTRAP_WORD(lane, uint32_t, first)
+IOTRAP_WORD(lane, uint32_t, on_rings)
 IOTRAP_WORD(aiocb, uint32_t, error)
+IOTRAP_WORD(posix_ring, uint32_t, lock)
+IOTRAP_WORD(posix_ring, uint32_t, in_flight)
+IOTRAP_WORD(posix_ring, uint32_t, thread_id)
+IOTRAP_WORD(posix_ring, uint32_t, waits)
 
 #pragma clang assume_nonnull end
 #endif

@@ -3,7 +3,7 @@ import CIOTrapEngine
 import Synchronization
 
 /// The requests of one descriptor in the order they came, in flight or waiting for their turn.
-/// Only the service thread touches lanes, but for `isEmpty`.
+/// Only the service thread touches lanes, but for `isEmpty` and `onRings`.
 ///
 /// A request that must keep an order (SERIAL, BARRIER) is issued when it is the first of its lane:
 /// all before it are done then. Others are issued at once. So a sync covers what was queued before
@@ -18,35 +18,47 @@ enum Lanes {
         static let issued: UInt32 = 2
     }
 
-    /// The lane of a descriptor. Those beyond the table share lanes, which orders more than need
-    /// be and loses nothing.
+    /// The lane of a descriptor. Those beyond the tables, or for whose table there is no memory,
+    /// share lanes, which orders more than need be and loses nothing.
     static func lane(_ descriptor: Int32) -> Lane {
         let number = UInt32(bitPattern: descriptor)
         let index = number / IOTRAP_LANE_TABLE_LANES
         guard index < IOTRAP_LANE_TABLES else { return iotrap_lane_shared(number) }
-        if let table = iotrap_lane_table(index).pointee {
-            return table + Int(number % IOTRAP_LANE_TABLE_LANES)
-        }
-        let bytes = MemoryLayout<iotrap_lane>.stride * Int(IOTRAP_LANE_TABLE_LANES)
-        guard let pages = iotrap_pages(bytes, 0) else { return iotrap_lane_shared(number) }
-        let table = pages.assumingMemoryBound(to: iotrap_lane.self)
-        // releasing: pairs with `isEmpty`, which finds zeros behind it
-        tableWord(index).pointee.store(
-            UInt64(UInt(bitPattern: pages)), ordering: .releasing)
+        let table = table(index) ?? makeTable(index)
         return table + Int(number % IOTRAP_LANE_TABLE_LANES)
     }
 
+    /// The lanes of 1024 descriptors, if one of them ever had a request.
+    private static func table(_ index: UInt32) -> Lane? {
+        // acquiring: pairs with `makeTable`
+        let word = UInt(tableWord(index).pointee.load(ordering: .acquiring))
+        return UnsafeMutableRawPointer(bitPattern: word)?.assumingMemoryBound(
+            to: iotrap_lane.self)
+    }
+
+    @inline(never)
+    private static func makeTable(_ index: UInt32) -> Lane {
+        let bytes = MemoryLayout<iotrap_lane>.stride * Int(IOTRAP_LANE_TABLE_LANES)
+        let pages = iotrap_pages(bytes, 0)
+        // What is shared once stays so: a request must be found where it was put.
+        let table = pages ?? UnsafeMutableRawPointer(iotrap_lane_shared(0))
+        let (made, found) = tableWord(index).pointee.compareExchange(
+            expected: 0, desired: UInt64(UInt(bitPattern: table)),
+            ordering: .acquiringAndReleasing)
+        if made { return table.assumingMemoryBound(to: iotrap_lane.self) }
+        if let pages { iotrap_pages_free(pages, bytes) }
+        return UnsafeMutableRawPointer(bitPattern: UInt(found))!.assumingMemoryBound(
+            to: iotrap_lane.self)
+    }
+
     /// True when no request of the descriptor has been taken up and not ended, as far as another
-    /// thread can tell.
+    /// thread can tell. Those on rings of their threads are not looked at: the kernel has them.
     static func isEmpty(_ descriptor: Int32) -> Bool {
         let number = UInt32(bitPattern: descriptor)
         let index = number / IOTRAP_LANE_TABLE_LANES
         guard index < IOTRAP_LANE_TABLES else { return false }
-        let table = tableWord(index).pointee.load(ordering: .acquiring)
-        guard iotrap_lane_shared(number).first == 0 else { return false }
-        guard let base = UnsafeMutableRawPointer(bitPattern: UInt(table)) else { return true }
-        let lanes = base.assumingMemoryBound(to: iotrap_lane.self)
-        return (lanes + Int(number % IOTRAP_LANE_TABLE_LANES)).first == 0
+        guard let table = table(index) else { return true }
+        return (table + Int(number % IOTRAP_LANE_TABLE_LANES)).first == 0
     }
 
     private static func tableWord(_ index: UInt32) -> UnsafePointer<Atomic<UInt64>> {
@@ -115,7 +127,7 @@ enum Lanes {
         var number = first
         while number <= top {
             let end = min(top, (number / size + 1) * size - 1)
-            if let table = iotrap_lane_table(number / size).pointee {
+            if let table = table(number / size) {
                 for index in number...end { visit(table + Int(index % size), body) }
             }
             number = end + 1
@@ -131,7 +143,7 @@ enum Lanes {
     static func forget() {
         let bytes = MemoryLayout<iotrap_lane>.stride * Int(IOTRAP_LANE_TABLE_LANES)
         for index in 0..<IOTRAP_LANE_TABLES {
-            guard let table = iotrap_lane_table(index).pointee else { continue }
+            guard let table = table(index) else { continue }
             UnsafeMutableRawPointer(table).initializeMemory(
                 as: UInt8.self, repeating: 0, count: bytes)
         }
@@ -148,4 +160,7 @@ extension UnsafeMutablePointer where Pointee == iotrap_lane {
             iotrap_lane_first(self).atomic.pointee.store(newValue, ordering: .relaxed)
         }
     }
+
+    /// The number of reads on rings of their threads.
+    var onRings: UnsafePointer<Atomic<UInt32>> { iotrap_lane_on_rings(self).atomic }
 }

@@ -41,7 +41,9 @@ enum PosixCalls {
         var result: Int64 = prepared < 0 ? prepared : 0
         if prepared > 0 {
             let number = UInt32(truncatingIfNeeded: prepared)
-            if Service.submit(first: number, count: 1) {
+            if PosixRing.take(thread, RequestPool.request(number - 1), block) {
+                count(thread, IOTRAP_ASYNC_ROUTE_RING)
+            } else if Service.submit(first: number, count: 1) {
                 count(thread, IOTRAP_ASYNC_ROUTE_SERVICE)
             } else {
                 // The thread was gone and could not be made again: nothing is outstanding, so
@@ -212,6 +214,7 @@ enum PosixCalls {
             request.pointee.group = group.pointee.number + 1
         }
         block.pointee.number = UInt64(request.pointee.number) + 1
+        block.pointee.ring = 0
         block.pointee.result = 0
         iotrap_aiocb_error(block).atomic.pointee.store(
             ErrorNumber.inProgress, ordering: .relaxed)

@@ -20,9 +20,13 @@ enum PosixCancel {
             guard block.pointee.descriptor == fd else { return -22 }
             guard error(block) == inProgress else { return Answer.allDone }
             guard isInProgress(block) else { return -22 }
+            if block.pointee.ring != 0 { return Answer.notCancelled }
         }
         let answer = Service.ask(
             IOTRAP_MESSAGE_CANCEL, descriptor: fd, owner: UnsafeMutableRawPointer(block))
+        if block == nil, Lanes.lane(fd).onRings.pointee.load(ordering: .relaxed) != 0 {
+            return Answer.notCancelled
+        }
         switch answer {
         case ServiceMessages.Cancelled.all: return Answer.cancelled
         case ServiceMessages.Cancelled.notAll: return Answer.notCancelled

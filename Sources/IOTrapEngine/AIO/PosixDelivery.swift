@@ -83,6 +83,15 @@ enum PosixDelivery {
             == UInt64(UInt(bitPattern: block))
     }
 
+    /// The same from a thread other than the service thread, which ends few requests at once.
+    static func wakeIfSuspended() {
+        // Pairs with iotrap_suspend_join: see below.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        if iotrap_service_suspended(shared).atomic.pointee.load(ordering: .relaxed) != 0 {
+            wakeSuspended()
+        }
+    }
+
     /// Wakes those that wait for a request to end.
     static func wakeSuspended() {
         let finished = iotrap_service_finished(shared)

@@ -59,59 +59,10 @@ public func iotrap_posix_settle(_ request: UnsafePointer<iotrap_aiocb>) {
     while PosixDelivery.isNotifying(UnsafeRawPointer(request)) { iotrap_pause_ns(20_000) }
 }
 
-// MARK: - aio_suspend
-
 /// See iotrap_posix.h.
 @c @implementation
-public func iotrap_suspend_begin() -> Int32 {
-    let thread = iotrap_self()
-    guard PosixPolicy.serves(thread, IOTRAP_OP_AIO_SUSPEND) else { return 0 }
-    return 1
-}
-
-/// See iotrap_posix.h.
-@c @implementation
-public func iotrap_suspend_ready(
-    _ list: UnsafePointer<UnsafePointer<iotrap_aiocb>?>, _ count: Int32
-) -> Int32 {
-    var hasAny = false
-    for index in 0..<Int(max(count, 0)) {
-        guard let block = list[index] else { continue }
-        hasAny = true
-        guard PosixCancel.isInProgress(UnsafeMutablePointer(mutating: block)) else { return 1 }
-    }
-    return hasAny ? 0 : 1
-}
-
-/// See iotrap_posix.h.
-@c @implementation
-public func iotrap_suspend_join() -> UInt32 {
-    let shared = Service.shared
-    // Sequentially consistent: pairs with `PosixDelivery.wakeSuspended`.
-    iotrap_service_suspended(shared).atomic.pointee.wrappingAdd(
-        1, ordering: .sequentiallyConsistent)
-    return iotrap_service_finished(shared).atomic.pointee.load(
-        ordering: .sequentiallyConsistent)
-}
-
-/// See iotrap_posix.h.
-@c @implementation
-public func iotrap_suspend_leave() {
-    iotrap_service_suspended(Service.shared).atomic.pointee.wrappingSubtract(
-        1, ordering: .relaxed)
-}
-
-/// See iotrap_posix.h.
-@c @implementation
-public func iotrap_suspend_end(_ failed: Int32) {
-    let thread = iotrap_self()
-    guard thread.pointee.state == iotrap_guard_word(), let block = thread.pointee.block else {
-        return
-    }
-    let counts = iotrap_block_operation(block, IOTRAP_OP_AIO_SUSPEND.rawValue)
-    counts.pointee.accelerated &+= 1
-    if failed != 0 { counts.pointee.errors &+= 1 }
-    AsyncRecording.reaped(thread, IOTRAP_ASYNC_POSIX, requests: 0, inUser: 0)
+public func iotrap_posix_look(_ request: UnsafePointer<iotrap_aiocb>) {
+    PosixRing.look(iotrap_self(), request.pointee.ring)
 }
 
 extension UnsafeMutablePointer where Pointee == iotrap_request {

@@ -95,6 +95,8 @@ private func attach(_ thread: UnsafeMutablePointer<iotrap_thread>) {
     thread.pointee.ring_error = 0
     thread.pointee.caller = nil
     thread.pointee.inside = 0
+    thread.pointee.posix_ring = nil
+    thread.pointee.suspends = 0
     for operation in 0..<IOTRAP_OP_COUNT.rawValue {
         // The first call is timed: short programs would else show no latency at all.
         iotrap_countdown(thread, operation).pointee = 1
@@ -132,6 +134,7 @@ private func becomeChild() {
     CallerRing.forgetAll()
     ContextTable.forgetAll()
     Service.forget()
+    PosixRing.forget()
     RequestPool.reset()
     DescriptorTable.forEach(0, UInt32.max) { fd, word in
         if Slot(word: word.pointee).kind == .engine {
@@ -157,6 +160,7 @@ public func iotrap_thread_ended(_ thread: UnsafeMutablePointer<iotrap_thread>) {
     thread.pointee.state = IOTRAP_STATE_BARE
     if isAttached {
         CallerRing.end(thread)
+        PosixRing.end(thread)
         ThreadRing.drop(thread)
         if thread.pointee.block != nil {
             thread.pointee.block = nil
@@ -188,6 +192,7 @@ public func iotrap_restrict() {
     // What is on rings ends before waiting for it may be forbidden; io_getevents still finds it.
     if process.pointee.isActive && process.pointee.isRestricted == 0 {
         CallerRing.drainAll(iotrap_self())
+        PosixRing.settle(iotrap_self())
         Service.retire()
     }
     process.pointee.isRestricted = 1
