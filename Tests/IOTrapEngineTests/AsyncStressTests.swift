@@ -100,6 +100,7 @@ import Testing
             PosixStress(run).perform(retires: true)
             run.expectUse(IOTRAP_ASYNC_POSIX, IOTRAP_ASYNC_ROUTE_SERVICE)
             run.expectUse(IOTRAP_ASYNC_POSIX, IOTRAP_ASYNC_ROUTE_INLINE)
+            run.expectUse(IOTRAP_ASYNC_POSIX, IOTRAP_ASYNC_ROUTE_RING)
             run.end()
         }
         end(directory, hasPassed: result != nil)

@@ -64,28 +64,39 @@ enum Posix {
         return block.errorWord.pointee.load(ordering: .acquiring)
     }
 
-    /// aio_suspend: true when one of the requests has ended.
+    /// aio_suspend: true when one of the requests has ended, false when the time is over.
     static func suspend(_ blocks: [Block], nanoseconds: UInt64?) -> Bool {
         guard iotrap_suspend_begin() != 0 else { return false }
         let list = blocks.map { UnsafePointer<iotrap_aiocb>($0) as UnsafePointer? }
-        let isReady = { iotrap_suspend_ready(list, Int32(list.count)) != 0 }
-        var hasWaited = false
-        while !isReady() {
-            let seen = iotrap_suspend_join()
-            defer { iotrap_suspend_leave() }
-            if isReady() { break }
-            if hasWaited && nanoseconds != nil { break }
-            hasWaited = true
-            let word = address(of: &iotrap_service().pointee.finished)
-            if var limit = nanoseconds {
-                _ = iotrap_futex_wait_signals(word, seen, &limit)
-            } else {
-                _ = iotrap_futex_wait_signals(word, seen, nil)
-            }
+        let count = Int32(list.count)
+        let deadline = nanoseconds.map { iotrap_clock() + $0 }
+        var way = iotrap_suspend_ready(list, count)
+        var isOver = false
+        while way != IOTRAP_SUSPEND_READY && !isOver {
+            let now = iotrap_clock()
+            isOver = deadline.map { now >= $0 } ?? false
+            let seen = iotrap_suspend_join(way)
+            let again = iotrap_suspend_ready(list, count)
+            if again == way && !isOver { wait(way, seen, deadline.map { $0 - now }) }
+            iotrap_suspend_leave(way)
+            way = again == way ? iotrap_suspend_ready(list, count) : again
         }
-        let result = isReady()
-        iotrap_suspend_end(result ? 0 : 1)
-        return result
+        let hasEnded = way == IOTRAP_SUSPEND_READY
+        iotrap_suspend_end(hasEnded ? 0 : 1, 1)
+        return hasEnded
+    }
+
+    /// One wait of aio_suspend.
+    private static func wait(_ way: Int32, _ seen: UInt32, _ left: UInt64?) {
+        let word = iotrap_service_finished(iotrap_service())
+        var limit = left ?? UInt64.max
+        switch way {
+        case IOTRAP_SUSPEND_IN_RING: _ = iotrap_suspend_in_ring(limit)
+        case IOTRAP_SUSPEND_WATCHFUL:
+            _ = iotrap_futex_wait_for(word, seen, min(limit, 1_000_000))
+        case _ where left == nil: _ = iotrap_futex_wait_signals(word, seen, nil)
+        default: _ = iotrap_futex_wait_signals(word, seen, &limit)
+        }
     }
 
     static func wait(_ block: Block) {
