@@ -94,6 +94,8 @@ static inline struct iotrap_lane *iotrap_lane_shared(uint32_t index)
 #define IOTRAP_SUBMIT_PLAIN 4u
 /* or tried by one that does not wait, before it goes to the ring. */
 #define IOTRAP_SUBMIT_TRIED 8u
+/* A write to the page cache: plain as long as such writes take no time. */
+#define IOTRAP_SUBMIT_CACHED 32u
 
 /*
  * Messages to the thread: requests with destination IOTRAP_TO_SERVICE and one of these

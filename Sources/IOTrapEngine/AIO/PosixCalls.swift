@@ -190,8 +190,7 @@ enum PosixCalls {
     ) {
         RequestPool.setNext(request, 0)
         request.pointee.kind = UInt8(truncatingIfNeeded: kind)
-        request.pointee.flags = UInt8(
-            target.isPlain ? IOTRAP_SUBMIT_PLAIN : target.isTried ? IOTRAP_SUBMIT_TRIED : 0)
+        request.pointee.flags = target.flags
         request.pointee.destination = UInt8(IOTRAP_TO_AIOCB.rawValue)
         request.pointee.order = target.order
         request.pointee.descriptor = target.descriptor

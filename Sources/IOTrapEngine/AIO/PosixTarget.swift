@@ -15,8 +15,17 @@ struct PosixTarget {
     /// Neither pipe nor socket nor device: it may be one that cannot be read or written at all,
     /// and the ring would wait until it can.
     var isTried = false
+    /// A file that is written through the page cache.
+    var isCached = false
 
     init() {}
+
+    /// IOTRAP_SUBMIT_*
+    var flags: UInt8 {
+        if isPlain { return UInt8(IOTRAP_SUBMIT_PLAIN) }
+        if isTried { return UInt8(IOTRAP_SUBMIT_TRIED) }
+        return isCached ? UInt8(IOTRAP_SUBMIT_CACHED) : 0
+    }
 
     /// Asks the kernel: the order of requests rests on the answer.
     init(_ block: UnsafeMutablePointer<iotrap_aiocb>, _ kind: UInt32) {
@@ -46,7 +55,14 @@ struct PosixTarget {
             type == FileType.directory || (!isStorage && (!mayWait || block.pointee.bytes == 0))
             || (isStorage && endsBeyondRange(block))
         isTried = type == FileType.none && !isPlain
+        let goesThrough = OpenFlags.direct | OpenFlags.dataSync
+        isCached =
+            isFile && kind == IOTRAP_REQUEST_WRITE.rawValue
+            && facts.status_flags & goesThrough == 0 && block.pointee.bytes <= Self.cachedMaximum
     }
+
+    /// A larger copy keeps the service thread from its other work too long.
+    private static let cachedMaximum: UInt64 = 256 << 10
 
     /// No file is that long; there are some of the kernel's own that do not mind.
     private func endsBeyondRange(_ block: UnsafeMutablePointer<iotrap_aiocb>) -> Bool {
@@ -74,4 +90,6 @@ struct PosixTarget {
 
 extension OpenFlags {
     static let nonBlocking: UInt32 = 0o4000
+    /// O_DSYNC, which O_SYNC includes.
+    static let dataSync: UInt32 = 0o10000
 }

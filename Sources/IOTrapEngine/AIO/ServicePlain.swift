@@ -1,8 +1,13 @@
 import CIOTrap
 import CIOTrapEngine
 
-/// Requests that the ring would treat otherwise than a plain call does. Where data may come later
-/// it waits for them even if the descriptor says O_NONBLOCK or cannot be read at all.
+/// Requests that the service thread runs by plain calls.
+///
+/// Some the ring would treat otherwise. Where data may come later it waits for them even if the
+/// descriptor says O_NONBLOCK or cannot be read at all.
+///
+/// Others it would serve more slowly: most file systems cannot write to the page cache without
+/// waiting, so that a ring hands each such write to a kernel worker.
 enum ServicePlain {
     typealias Request = RequestPool.Request
 
@@ -11,8 +16,9 @@ enum ServicePlain {
     private static let notSupported = -95
 
     /// The result of a request, from a call that does not wait; nil: it is the ring's.
-    static func run(_ request: Request) -> Int32? {
+    static func run(_ s: ServiceThread.State, _ request: Request) -> Int32? {
         let flags = UInt32(request.pointee.flags)
+        if flags & IOTRAP_SUBMIT_CACHED != 0 { return write(s, request) }
         if flags & IOTRAP_SUBMIT_PLAIN != 0 { return call(request) }
         return flags & IOTRAP_SUBMIT_TRIED != 0 ? attempt(request) : nil
     }
@@ -36,6 +42,29 @@ enum ServicePlain {
                 : iotrap_write_raw(r.descriptor, r.address, bytes)
         }
         return Int32(truncatingIfNeeded: result)
+    }
+
+    /// A write that takes longer than handing it to a worker: the cache is full, or not local.
+    private static let slowNanoseconds: UInt64 = 300_000
+    /// How long workers do it after that: doubled each time, up to the greatest.
+    private static let pauseNanoseconds: UInt64 = 50_000_000
+    private static let pauseMaximumNanoseconds: UInt64 = 5_000_000_000
+
+    /// Writes to the page cache as long as that is quick; nil: a worker's.
+    private static func write(_ s: ServiceThread.State, _ request: Request) -> Int32? {
+        let began = iotrap_clock()
+        guard began >= s.pointee.cachedFrom else { return nil }
+        let result = call(request)
+        let ended = iotrap_clock()
+        if ended &- began < slowNanoseconds {
+            // Quick for longer than the pause: forgotten.
+            if ended &- s.pointee.cachedFrom > s.pointee.cachedPause { s.pointee.cachedPause = 0 }
+        } else {
+            s.pointee.cachedPause = min(
+                max(s.pointee.cachedPause &* 2, pauseNanoseconds), pauseMaximumNanoseconds)
+            s.pointee.cachedFrom = ended &+ s.pointee.cachedPause
+        }
+        return result
     }
 
     private static func attempt(_ request: Request) -> Int32? {

@@ -29,6 +29,9 @@ struct ServiceState {
     var endedLast: UInt32 = 0
     /// Requests of POSIX AIO have ended in this round.
     var hasFinished = false
+    /// When writes to the page cache may be plain again, and how long they were last kept from it.
+    var cachedFrom: UInt64 = 0
+    var cachedPause: UInt64 = 0
     /// Files that the ring holds on to, a bit each; nil until the first is wanted.
     var heldFiles: UInt64?
 
@@ -54,7 +57,7 @@ enum ServiceThread {
     static func run(_ s: State) {
         while true {
             let took = take(s)
-            if took || s.pointee.ended != 0 {
+            if took || s.pointee.ended != 0 || s.pointee.submissions != 0 {
                 submit(s)
             } else if mayRest() {
                 rest(s)
@@ -125,7 +128,7 @@ enum ServiceThread {
     /// Puts a request in the ring.
     static func issue(_ s: State, _ request: Request) {
         s.pointee.inFlight += 1
-        if request.pointee.flags != 0, let result = ServicePlain.run(request) {
+        if request.pointee.flags != 0, let result = ServicePlain.run(s, request) {
             s.pointee.posixInFlight += 1
             return note(s, request, result)
         }
