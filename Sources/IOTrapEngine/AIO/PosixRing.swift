@@ -6,8 +6,8 @@ import Synchronization
 ///
 /// It spares the two wake-ups of the way through the service thread. The kernel completes such
 /// requests in the thread itself, whenever that enters the kernel, and interrupts its waits for it:
-/// so it must be a thread that waits in aio_suspend. Reads need no order, so lanes do not know them;
-/// closing their descriptor does them no harm, as the kernel has had them from the start.
+/// so it must be a thread that waits in aio_suspend. Reads need no order, so lanes do not know
+/// them; closing their descriptor does them no harm, as the kernel has had them from the start.
 enum PosixRing {
     typealias Ring = UnsafeMutablePointer<iotrap_posix_ring>
     typealias Thread = UnsafeMutablePointer<iotrap_thread>

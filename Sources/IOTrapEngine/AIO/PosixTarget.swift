@@ -70,8 +70,8 @@ struct PosixTarget {
             || block.pointee.offset > Int64.max - Int64(block.pointee.bytes)
     }
 
-    /// True when a descriptor seems to be a file read through the page cache. Only for trying: if it
-    /// is not, the kernel refuses.
+    /// True when a descriptor seems to be a file read through the page cache. Only for trying: if
+    /// it is not, the kernel refuses.
     static func mayBeCached(_ fd: Int32) -> Bool {
         var slot: Slot? = DescriptorTable.load(fd)
         if slot?.kind == .unknown || slot?.kind == .openedBuffered {

@@ -35,7 +35,8 @@ enum Service {
     /// Hands over a chain of requests, linked by `next` in the order they came.
     ///
     /// - Parameter first: number + 1 of the first.
-    /// - Returns: false when there is no thread and none can be made: the requests stay the caller's.
+    /// - Returns: false when there is no thread and none can be made: the requests stay the
+    ///   caller's.
     @discardableResult
     static func submit(first: UInt32, count: UInt32) -> Bool {
         // Turned over: on the stack the last of them lies on top.
