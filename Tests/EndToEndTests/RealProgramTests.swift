@@ -24,7 +24,8 @@ private actor Tally {
     }
 }
 
-/// Real programs keep their data and their behaviour when the library is underneath.
+/// Real programs keep their data and their behaviour when the library is underneath: every script
+/// of Tests/EndToEndTests/programs/*.sh, in every mode.
 ///
 /// One at a time: several of them are servers that want the machine for themselves.
 @Suite(.serialized)

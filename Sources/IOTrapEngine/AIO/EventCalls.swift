@@ -52,8 +52,8 @@ enum EventCalls {
             && timeout.loadUnaligned(fromByteOffset: 8, as: Int64.self) == 0
     }
 
-    /// Events of requests that were on a ring when the program restricted itself: handed out without
-    /// a system call. Declined when there are none.
+    /// Events of requests that were on a ring when the program restricted itself: handed out
+    /// without a system call. Declined when there are none.
     static func leftOver(
         _ thread: UnsafeMutablePointer<iotrap_thread>, _ handle: UInt64, _ count: Int64,
         _ events: UnsafeMutablePointer<iotrap_event>?
