@@ -5,8 +5,8 @@ import Synchronization
 
 @testable import IOTrapEngine
 
-/// One aiocb, the page of a file it is about, and what is known of that page. Who holds the slot has
-/// all of it; the state hands it over.
+/// One aiocb, the page of a file it is about, and what is known of that page. Who holds the slot
+/// has all of it; the state hands it over.
 final class PosixSlot: @unchecked Sendable {
     enum State {
         static let free: UInt32 = 0
