@@ -33,15 +33,15 @@ struct PosixTarget {
         // The library's own descriptors do not exist for the program.
         guard DescriptorTable.load(fd).kind != .engine else { return }
         descriptor = fd
-        var facts = iotrap_file_facts()
-        guard iotrap_file_facts(fd, &facts) == 0 else { return }
-        let type = facts.mode & Classification.typeMask
+        var type: UInt32 = 0
+        var status: UInt32 = 0
+        guard iotrap_file_type(fd, &type, &status) == 0 else { return }
         let isFile = type == Classification.regular
         let isStorage = isFile || type == FileType.blockDevice
         isStream = !isStorage && type != FileType.directory && type != FileType.character
         let appends =
             kind == IOTRAP_REQUEST_WRITE.rawValue && isFile
-            && facts.status_flags & OpenFlags.append != 0
+            && status & OpenFlags.append != 0
         let isSync =
             kind == IOTRAP_REQUEST_FSYNC.rawValue || kind == IOTRAP_REQUEST_FDATASYNC.rawValue
         order = isStorage ? UInt8(IOTRAP_REQUEST_STORAGE) : 0
@@ -50,7 +50,7 @@ struct PosixTarget {
             return
         }
         if !isStorage || appends { order |= UInt8(IOTRAP_REQUEST_SERIAL) }
-        let mayWait = facts.status_flags & OpenFlags.nonBlocking == 0
+        let mayWait = status & OpenFlags.nonBlocking == 0
         isPlain =
             type == FileType.directory || (!isStorage && (!mayWait || block.pointee.bytes == 0))
             || (isStorage && endsBeyondRange(block))
@@ -58,7 +58,7 @@ struct PosixTarget {
         let goesThrough = OpenFlags.direct | OpenFlags.dataSync
         isCached =
             isFile && kind == IOTRAP_REQUEST_WRITE.rawValue
-            && facts.status_flags & goesThrough == 0 && block.pointee.bytes <= Self.cachedMaximum
+            && status & goesThrough == 0 && block.pointee.bytes <= Self.cachedMaximum
     }
 
     /// A larger copy keeps the service thread from its other work too long.
