@@ -1,4 +1,4 @@
-/* Memory that was good for libaio at first and then is not: unmapped, protected, moved. */
+/* differential: memory that was good for libaio and then is not: unmapped, protected, moved */
 #include <sys/mman.h>
 
 #include "aio.h"

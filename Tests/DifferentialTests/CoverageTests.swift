@@ -43,6 +43,7 @@ extension Differential {
             arguments: [
                 ("direct_reads", "split"), ("direct_threads", "split"), ("positional", "ring"),
                 ("shared_syncs", "ring"), ("shared_syncs", "group-sync"),
+                ("libaio_long", "libaio"), ("posix_aio_threads", "posix-aio"),
             ])
         func techniques(_ program: String, _ technique: String) throws {
             let seen = try statistics(after: program, [], Mode.force.environment)

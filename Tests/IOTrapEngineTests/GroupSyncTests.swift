@@ -10,8 +10,6 @@ private final class SlowFile: Sendable {
     let written = Atomic<UInt64>(0)
     let durable = Atomic<UInt64>(0)
     let syncs = Atomic<Int>(0)
-    let running = Atomic<Int>(0)
-    let overlapped = Atomic<Bool>(false)
     /// Every so many syncs one fails; 0: none.
     let failEvery: Int
     let pauseMicroseconds: UInt32
@@ -22,10 +20,6 @@ private final class SlowFile: Sendable {
     }
 
     func sync() -> Int64 {
-        if running.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue > 0 {
-            overlapped.store(true, ordering: .relaxed)
-        }
-        defer { running.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
         let covered = written.load(ordering: .sequentiallyConsistent)
         let number = syncs.wrappingAdd(1, ordering: .relaxed).newValue
         usleep(pauseMicroseconds)
@@ -116,8 +110,6 @@ func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
             }
         }
         #expect(lost.load(ordering: .relaxed) == 0)
-        let overlapped = file.overlapped.load(ordering: .relaxed)
-        #expect(!overlapped, "real syncs run one after the other")
     }
 
     @Test func allWhoWaitShareOneSync() {
