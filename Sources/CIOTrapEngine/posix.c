@@ -41,21 +41,13 @@ _Static_assert(IOTRAP_NOTIFY_SIGNAL == SIGEV_SIGNAL && IOTRAP_NOTIFY_NONE == SIG
 		       IOTRAP_NOTIFY_THREAD_ID == SIGEV_THREAD_ID,
 	       "libc's numbers");
 
-int iotrap_file_type(int fd, uint32_t *type, uint32_t *status_flags)
+int iotrap_file_type(int fd)
 {
 	struct statx status;
 	long result = iotrap_syscall(SYS_statx, fd, (long)"", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
 				     STATX_TYPE, (long)&status, 0);
-	int flags;
 
-	if (result < 0)
-		return (int)result;
-	flags = iotrap_status_flags(fd);
-	if (flags < 0)
-		return flags;
-	*type = status.stx_mode & S_IFMT;
-	*status_flags = (uint32_t)flags;
-	return 0;
+	return result < 0 ? (int)result : status.stx_mode & S_IFMT;
 }
 
 long iotrap_read_raw(int fd, void *buffer, size_t bytes)

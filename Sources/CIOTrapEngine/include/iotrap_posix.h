@@ -114,10 +114,10 @@ enum iotrap_message {
 #define IOTRAP_MESSAGE_ABANDONED 2u
 
 /*
- * Type bits of st_mode, and F_GETFL: 0 or -errno. Does not ask a server or daemon behind
- * the file, as fstat(2) may do at each call.
+ * Type bits of st_mode, or -errno. Does not ask a server or daemon behind the file, as
+ * fstat(2) may do at each call.
  */
-int iotrap_file_type(int fd, uint32_t *type, uint32_t *status_flags);
+int iotrap_file_type(int fd);
 
 long iotrap_read_raw(int fd, void *_Nullable buffer, size_t bytes);
 

@@ -33,15 +33,19 @@ struct PosixTarget {
         // The library's own descriptors do not exist for the program.
         guard DescriptorTable.load(fd).kind != .engine else { return }
         descriptor = fd
-        var type: UInt32 = 0
-        var status: UInt32 = 0
-        guard iotrap_file_type(fd, &type, &status) == 0 else { return }
+        let asked = iotrap_file_type(fd)
+        guard asked >= 0 else { return }
+        let type = UInt32(asked)
         let isFile = type == Classification.regular
         let isStorage = isFile || type == FileType.blockDevice
+        let isRead = kind == IOTRAP_REQUEST_READ.rawValue
+        // Flags make no difference to reads of storage.
+        let answer = isRead && isStorage ? 0 : iotrap_status_flags(fd)
+        guard answer >= 0 else { return }
+        let status = UInt32(answer)
         isStream = !isStorage && type != FileType.directory && type != FileType.character
         let appends =
-            kind == IOTRAP_REQUEST_WRITE.rawValue && isFile
-            && status & OpenFlags.append != 0
+            kind == IOTRAP_REQUEST_WRITE.rawValue && isFile && status & OpenFlags.append != 0
         let isSync =
             kind == IOTRAP_REQUEST_FSYNC.rawValue || kind == IOTRAP_REQUEST_FDATASYNC.rawValue
         order = isStorage ? UInt8(IOTRAP_REQUEST_STORAGE) : 0
