@@ -4,7 +4,7 @@
 #   make demo       install what is missing, build, run real programs plain and under iotrap
 #   make test       install what is missing, build, run every test   (SUITE=name: one suite)
 #   make bench      print the performance figures as ratios
-#   make lint asan tsan install clean
+#   make lint asan tsan ubsan install clean
 
 SHELL := /bin/bash
 PREFIX ?= /usr/local
@@ -32,7 +32,7 @@ HEADERS := $(wildcard Sources/CIOTrap/include/*.h Sources/CIOTrapEngine/include/
 ENGINE_OBJ := $(OBJ)/engine.o $(ENGINE_C:Sources/CIOTrapEngine/%.c=$(OBJ)/engine-%.o)
 SHIM_OBJ := $(SHIM_C:shim/%.c=$(OBJ)/shim-%.o) $(OBJ)/shim-vfork.o
 
-.PHONY: all libraries command deps demo test tests-c bench lint asan tsan install clean
+.PHONY: all libraries command deps demo test tests-c bench lint asan tsan ubsan install clean
 all: libraries command
 libraries: $(BUILD)/lib/libiotrap-preload.so $(BUILD)/lib/libiotrap.so
 command: $(BUILD)/bin/iotrap
@@ -119,6 +119,10 @@ asan:
 	swift test --disable-xctest --sanitize=address --scratch-path .build/asan --filter '^IOTrap'
 tsan:
 	swift test --disable-xctest --sanitize=thread --scratch-path .build/tsan --filter '^IOTrap'
+# Its parts in C; what is undefined ends the process. Swift traps by itself.
+ubsan:
+	swift test --disable-xctest --scratch-path .build/ubsan -Xcc -fsanitize=undefined \
+		-Xcc -fsanitize-trap=undefined --filter '^IOTrap'
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
