@@ -101,7 +101,7 @@ static int wait_once(int way, uint32_t seen, uint64_t left)
 
 	pthread_cleanup_push(leave, (void *)(intptr_t)way);
 	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &before);
-	if (way == IOTRAP_SUSPEND_IN_RING)
+	if (way == IOTRAP_SUSPEND_IN_RING || way == IOTRAP_SUSPEND_IN_BOTH)
 		result = iotrap_suspend_in_ring(left);
 	else if (way == IOTRAP_SUSPEND_WATCHFUL)
 		result = iotrap_futex_wait_for(word, seen, left < MILLISECOND ? left : MILLISECOND);

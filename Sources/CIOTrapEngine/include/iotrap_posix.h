@@ -134,6 +134,8 @@ struct iotrap_posix_ring {
 	uint32_t thread_id;                 /* 0: the record is free */
 	uint32_t waits;                     /* its thread waits in it */
 	uint32_t submitting;                /* its thread does; a signal handler must not */
+	uint32_t has_futex;                 /* it can wait for a word: IORING_OP_FUTEX_WAIT */
+	uint32_t is_armed;                  /* it does, for service.finished */
 };
 #define IOTRAP_POSIX_RINGS 256u
 extern struct iotrap_posix_ring iotrap_posix_rings[IOTRAP_POSIX_RINGS];
@@ -227,6 +229,7 @@ void iotrap_posix_look(const struct iotrap_aiocb *request);
 #define IOTRAP_SUSPEND_READY 1
 #define IOTRAP_SUSPEND_IN_RING 2  /* in the thread's own ring, where all of the list is */
 #define IOTRAP_SUSPEND_WATCHFUL 3 /* asleep, for a millisecond at most: rings are in play */
+#define IOTRAP_SUSPEND_IN_BOTH 4  /* in the ring, which waits for service.finished too */
 int iotrap_suspend_begin(void);
 int iotrap_suspend_ready(const struct iotrap_aiocb *_Nullable const *_Nonnull list, int count);
 uint32_t iotrap_suspend_join(int way);

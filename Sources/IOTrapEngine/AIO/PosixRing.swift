@@ -37,6 +37,10 @@ enum PosixRing {
         return false
     }
 
+    /// The thread waits for requests of both kinds, and its ring cannot: all of them are the service
+    /// thread's from now on.
+    static func distrust(_ thread: Thread) { thread.pointee.suspends = UInt32.max }
+
     // MARK: - Submitting
 
     /// Submits a request that was made for the service thread on the calling thread's ring.
@@ -98,10 +102,14 @@ enum PosixRing {
             ThreadRing.refuse(error)
             return nil
         }
+        // With a visible descriptor everything is done as on the kernels that need one.
+        let hasFutex = hides && iotrap_ring_knows(ring, IOTRAP_OPCODE_FUTEX_WAIT) != 0
         guard iotrap_ring_hide(ring) == 0 else {
             iotrap_ring_destroy(ring)
             return nil
         }
+        own.pointee.has_futex = hasFutex ? 1 : 0
+        own.pointee.is_armed = 0
         FutexLock.acquire(own.lock)
         own.pointee.ring = ring
         FutexLock.release(own.lock)
@@ -131,6 +139,8 @@ enum PosixRing {
 
     /// Takes completions; another thread's only if that does not wait for them itself.
     static func reap(_ thread: Thread, _ ring: Ring) {
+        // A forked child that has not noticed: the ring's memory is not here.
+        guard process.pointee.guardPage?.pointee == process.pointee.generation else { return }
         let isOwn = ring == thread.pointee.posix_ring
         if isOwn {
             guard let kernel = ring.pointee.ring else { return }
@@ -161,6 +171,10 @@ enum PosixRing {
         var result: Int32 = 0
         var now: UInt64 = 0
         while iotrap_ring_reap(kernel, &tag, &result) != 0 {
+            if tag == wordTag {
+                ring.pointee.is_armed = 0
+                continue
+            }
             if now == 0 { now = iotrap_clock() }
             let request = RequestPool.request(UInt32(truncatingIfNeeded: tag) &- 1)
             let again = Requests.mustRunAgain(request, result)
@@ -174,6 +188,27 @@ enum PosixRing {
     }
 
     // MARK: - Waiting
+
+    private static let wordTag = UInt64.max
+
+    /// True when the thread's ring can wait for the service thread's word as well.
+    static func canWaitForBoth(_ thread: Thread) -> Bool {
+        guard let own = thread.pointee.posix_ring else { return false }
+        return own.pointee.has_futex != 0 && own.pointee.submitting == 0
+    }
+
+    /// Has the ring wait for `finished` to be woken, if it does not yet. The wait is left there when
+    /// the thread goes on: it costs nothing.
+    static func arm(_ thread: Thread, seen: UInt32) {
+        guard let own = thread.pointee.posix_ring, let ring = own.pointee.ring,
+            own.pointee.is_armed == 0
+        else { return }
+        let word = UnsafeMutableRawPointer(iotrap_service_finished(Service.shared))
+            .assumingMemoryBound(to: UInt64.self)
+        own.pointee.submitting = 1
+        if iotrap_ring_queue_wake(ring, word, seen, -1, wordTag) != 0 { own.pointee.is_armed = 1 }
+        own.pointee.submitting = 0
+    }
 
     /// The calling thread is about to wait in its ring: nobody else takes completions now.
     static func join(_ thread: Thread) {

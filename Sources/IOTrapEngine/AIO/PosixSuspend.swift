@@ -24,22 +24,26 @@ public func iotrap_suspend_ready(
 /// See iotrap_posix.h.
 @c @implementation
 public func iotrap_suspend_join(_ way: Int32) -> UInt32 {
-    if way == IOTRAP_SUSPEND_IN_RING {
-        PosixRing.join(iotrap_self())
-        return 0
-    }
+    let thread = iotrap_self()
+    if way == IOTRAP_SUSPEND_IN_RING || way == IOTRAP_SUSPEND_IN_BOTH { PosixRing.join(thread) }
+    if way == IOTRAP_SUSPEND_IN_RING { return 0 }
     let shared = Service.shared
     // Sequentially consistent: pairs with `PosixDelivery.wakeSuspended`.
     iotrap_service_suspended(shared).atomic.pointee.wrappingAdd(
         1, ordering: .sequentiallyConsistent)
-    return iotrap_service_finished(shared).atomic.pointee.load(
+    let seen = iotrap_service_finished(shared).atomic.pointee.load(
         ordering: .sequentiallyConsistent)
+    if way == IOTRAP_SUSPEND_IN_BOTH { PosixRing.arm(thread, seen: seen) }
+    return seen
 }
 
 /// See iotrap_posix.h.
 @c @implementation
 public func iotrap_suspend_leave(_ way: Int32) {
-    if way == IOTRAP_SUSPEND_IN_RING { return PosixRing.leave(iotrap_self()) }
+    if way == IOTRAP_SUSPEND_IN_RING || way == IOTRAP_SUSPEND_IN_BOTH {
+        PosixRing.leave(iotrap_self())
+    }
+    if way == IOTRAP_SUSPEND_IN_RING { return }
     iotrap_service_suspended(Service.shared).atomic.pointee.wrappingSubtract(
         1, ordering: .relaxed)
 }
@@ -78,7 +82,12 @@ private enum PosixSuspend {
                 onOthers = true
             }
         }
-        if onOthers || (onOwn && onService) { return IOTRAP_SUSPEND_WATCHFUL }
+        if onOthers { return IOTRAP_SUSPEND_WATCHFUL }
+        if onOwn && onService {
+            if PosixRing.canWaitForBoth(thread) { return IOTRAP_SUSPEND_IN_BOTH }
+            PosixRing.distrust(thread)
+            return IOTRAP_SUSPEND_WATCHFUL
+        }
         if onOwn { return IOTRAP_SUSPEND_IN_RING }
         return onService ? IOTRAP_SUSPEND_ASLEEP : IOTRAP_SUSPEND_READY
     }
