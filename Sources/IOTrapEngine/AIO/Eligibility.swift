@@ -22,7 +22,7 @@ enum Eligibility {
         _ context: ContextTable.Context, writesInFlight: Bool, sizeLimit: inout Int64
     ) -> Answer {
         if iocb.flags & IOTRAP_IOCB_FLAG_RESFD != 0 { return .kernel(IOTRAP_REASON_EVENTFD) }
-        guard iocb.flags == 0, iocb.rw_flags == 0, iocb.reserved2 == 0, iocb.key == 0
+        guard iocb.flags == 0, iocb.rw_flags == 0, iocb.reserved2 == 0
         else { return .kernel(IOTRAP_REASON_FLAGS) }
         let fd = Int32(bitPattern: iocb.descriptor)
         request.pointee.descriptor = fd
@@ -83,7 +83,9 @@ enum Eligibility {
         let flags = iotrap_status_flags(fd)
         guard flags >= 0 else { return IOTRAP_REASON_BAD_DESCRIPTOR }
         let status = UInt32(flags)
-        guard status & OpenFlags.accessMask != 0, status & OpenFlags.path == 0
+        let access = status & OpenFlags.accessMask
+        guard access == OpenFlags.writeOnly || access == OpenFlags.readWrite,
+            status & OpenFlags.path == 0
         else { return IOTRAP_REASON_BAD_DESCRIPTOR }
         guard status & OpenFlags.direct != 0, status & OpenFlags.append == 0
         else { return IOTRAP_REASON_ORDERED }

@@ -35,6 +35,12 @@ enum Inside {
         return true
     }
 
+    /// True for a handler that interrupted a critical part where it held no lock: it may take
+    /// events, though not submit.
+    static func holdsNothing(_ thread: Thread) -> Bool {
+        iotrap_inside_lock(thread, 0).pointee == nil && iotrap_inside_lock(thread, 1).pointee == nil
+    }
+
     @inline(__always)
     static func leave(_ thread: Thread) {
         thread.pointee.inside = 0

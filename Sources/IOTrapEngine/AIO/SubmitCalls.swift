@@ -170,7 +170,9 @@ private struct Batch {
         let place = UInt(bitPattern: iocbs + index)
         guard UserMemory.isReadable(thread, place, bytes: 8) else { return nil }
         let object = iocbs[index]
+        // Written to as well: the kernel stores its key there.
         guard UserMemory.isReadable(thread, UInt(object), bytes: 64),
+            UserMemory.isWritable(thread, UInt(object), bytes: 64),
             let iocb = UnsafePointer<iotrap_iocb>(bitPattern: UInt(object))
         else { return nil }
         return (iocb.pointee, object)
@@ -228,6 +230,10 @@ private struct Batch {
             }
         }
         prepared += 1
+        // KIOCB_KEY, which io_cancel looks for.
+        if iocb.key != 0 {
+            UnsafeMutablePointer<iotrap_iocb>(bitPattern: UInt(object))?.pointee.key = 0
+        }
         if Requests.writes(request) { writes += 1 }
         // Counted before it is submitted: its end may be seen before the call returns.
         ContextTable.ringInFlight(context).pointee.wrappingAdd(1, ordering: .relaxed)

@@ -131,6 +131,7 @@ public func iotrap_descriptor_surrender(_ fd: Int32) {
 enum OpenFlags {
     static let accessMask: UInt32 = 3
     static let writeOnly: UInt32 = 1
+    static let readWrite: UInt32 = 2
     static let append: UInt32 = 0o2000
     static let path: UInt32 = 0o10000000
     static let direct: UInt32 = 0o40000

@@ -32,7 +32,7 @@ struct Slot: Equatable {
         let access = flags & OpenFlags.accessMask
         word =
             UInt64(kind.rawValue) | (flags & OpenFlags.append != 0 ? 1 << 3 : 0)
-            | (access != OpenFlags.writeOnly ? 1 << 4 : 0) | UInt64(file) << 16
+            | (access == 0 || access == OpenFlags.readWrite ? 1 << 4 : 0) | UInt64(file) << 16
             | UInt64(generation) << 32
     }
 
