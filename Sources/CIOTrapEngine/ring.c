@@ -282,6 +282,7 @@ int iotrap_ring_reap(struct iotrap_ring *ring, uint64_t *user_data, int32_t *res
 	unsigned int head, seen = 0;
 
 	io_uring_for_each_cqe (&ring->uring, head, cqe) {
+		IOTRAP_RING_COMPLETED(ring);
 		*user_data = cqe->user_data;
 		*result = cqe->res;
 		seen = 1;

@@ -38,6 +38,24 @@ struct iotrap_ring {
 long iotrap_ring_register(const struct iotrap_ring *ring, unsigned int opcode, void *argument,
 			  unsigned int count);
 
+/*
+ * What was done before a request was submitted comes before what is done after its
+ * completion was taken, be it in another thread. The kernel sees to that, and the thread
+ * sanitizer does not see the kernel.
+ */
+#define IOTRAP_RING_SUBMITS(ring)
+#define IOTRAP_RING_COMPLETED(ring)
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+void __tsan_acquire(void *);
+void __tsan_release(void *);
+#undef IOTRAP_RING_SUBMITS
+#undef IOTRAP_RING_COMPLETED
+#define IOTRAP_RING_SUBMITS(ring) __tsan_release(ring)
+#define IOTRAP_RING_COMPLETED(ring) __tsan_acquire(ring)
+#endif
+#endif
+
 _Static_assert(sizeof(struct iotrap_ring) <= PAGE, "the ring's own state fits its page");
 
 #endif

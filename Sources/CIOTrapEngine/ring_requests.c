@@ -166,6 +166,7 @@ int iotrap_ring_enter(struct iotrap_ring *ring, uint32_t wait_for, uint64_t time
 		flags |= ENTER_REGISTERED_RING;
 	if (wait_for || iotrap_ring_needs_enter(ring))
 		flags |= IORING_ENTER_GETEVENTS;
+	IOTRAP_RING_SUBMITS(ring);
 	/* releasing: pairs with the kernel's acquiring load; it sees the entries before the tail */
 	__atomic_store_n(sq->ktail, sq->sqe_tail, __ATOMIC_RELEASE);
 	sq->sqe_head = sq->sqe_tail;
@@ -177,7 +178,9 @@ int iotrap_ring_has_completions(const struct iotrap_ring *ring)
 {
 	const struct io_uring_cq *cq = &ring->uring.cq;
 
-	return *cq->khead != __atomic_load_n(cq->ktail, __ATOMIC_ACQUIRE);
+	/* The head is moved by whoever takes completions. */
+	return __atomic_load_n(cq->khead, __ATOMIC_RELAXED) !=
+	       __atomic_load_n(cq->ktail, __ATOMIC_ACQUIRE);
 }
 
 int iotrap_ring_needs_enter(const struct iotrap_ring *ring)

@@ -21,6 +21,7 @@ struct iotrap_caller {
 	int32_t thread_id;  /* 0: the record is free */
 	uint32_t writes;    /* of those in flight, writes and syncs */
 	int32_t error;      /* why there is no ring; 0: not tried */
+	uint32_t strays;    /* waits elsewhere, with requests in flight */
 	uint32_t waits;     /* for a context's word, in the ring */
 };
 
@@ -91,6 +92,19 @@ static inline struct iotrap_event *iotrap_aio_ring_event(struct iotrap_aio_ring 
 							 uint32_t index)
 {
 	return &ring->events[index];
+}
+
+/*
+ * The calling thread is about to wait outside of the engine: waits until the requests on
+ * its own rings have ended, for their completion would interrupt that wait.
+ */
+void iotrap_settle(struct iotrap_thread *self);
+static inline void iotrap_settle_rings(void)
+{
+	struct iotrap_thread *self = iotrap_self();
+
+	if (__builtin_expect(self->caller || self->posix_ring, 0))
+		iotrap_settle(self);
 }
 
 /* Changes when memory of the program may have gone. */
@@ -177,6 +191,11 @@ IOTRAP_WORD(context, uint32_t, waiters)
 IOTRAP_WORD(context, uint32_t, kernel_in_flight)
 IOTRAP_WORD(context, uint32_t, ring_in_flight)
 IOTRAP_WORD(context, uint32_t, finished_count)
+IOTRAP_WORD(context, uint32_t, turn)
+IOTRAP_WORD(context, uint32_t, known_head)
+IOTRAP_WORD(context, uint32_t, reason)
+IOTRAP_WORD(context, uint64_t, busy_ns)
+IOTRAP_WORD(context, struct iotrap_caller *_Nullable, caller)
 IOTRAP_WORD(context, uint64_t, handle)
 IOTRAP_WORD(context, int32_t, submitter)
 

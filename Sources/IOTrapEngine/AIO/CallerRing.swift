@@ -77,19 +77,23 @@ enum CallerRing {
 
     /// Takes what is completed on a ring. The caller is inside.
     static func reap(_ thread: Thread, _ caller: Caller) {
-        guard let ring = caller.pointee.ring else { return }
-        if iotrap_ring_has_completions(ring) == 0 {
-            // The kernel may have some ready for this thread's next visit: a program that only
-            // looks, and never waits, would see them at a timer tick.
-            guard caller == thread.pointee.caller, iotrap_ring_needs_enter(ring) != 0
-            else { return }
-            _ = iotrap_ring_enter(ring, 0, UInt64.max, nil)
-            guard iotrap_ring_has_completions(ring) != 0 else { return }
-        }
+        // Another thread's ring goes when its thread ends: it is looked at under the lock only.
+        if caller == thread.pointee.caller, !hasCompletions(caller) { return }
         let lock = iotrap_caller_lock(caller)
         Inside.lock(thread, 1, lock)
         reapLocked(thread, caller)
         Inside.unlock(thread, 1, lock)
+    }
+
+    /// Looks for completions on the calling thread's own ring.
+    private static func hasCompletions(_ caller: Caller) -> Bool {
+        guard let ring = caller.pointee.ring else { return false }
+        if iotrap_ring_has_completions(ring) != 0 { return true }
+        // The kernel may have some ready for this thread's next visit: a program that only looks,
+        // and never waits, would see them at a timer tick.
+        guard iotrap_ring_needs_enter(ring) != 0 else { return false }
+        _ = iotrap_ring_enter(ring, 0, UInt64.max, nil)
+        return iotrap_ring_has_completions(ring) != 0
     }
 
     private static func reapLocked(_ thread: Thread, _ caller: Caller) {
@@ -180,6 +184,19 @@ enum CallerRing {
                 iotrap_pause_ns(1_000_000)
             }
         }
+    }
+
+    /// Waits that began with requests on a ring after which its contexts stay with the kernel.
+    private static let strayMaximum: UInt32 = 3
+
+    /// The calling thread waits elsewhere than in io_getevents: its requests end before.
+    static func settleOwn(_ thread: Thread) {
+        guard let caller = thread.pointee.caller,
+            inFlightWord(caller).pointee.load(ordering: .relaxed) > 0
+        else { return }
+        wait(thread, caller, until: inFlightWord(caller))
+        caller.pointee.strays &+= 1
+        ContextTable.distrust(caller, forGood: caller.pointee.strays >= strayMaximum)
     }
 
     /// A forked child has no rings: their memory was not copied.

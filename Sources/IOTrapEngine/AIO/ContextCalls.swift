@@ -73,6 +73,14 @@ public func iotrap_io_cancel(
     }
 }
 
+/// See iotrap_libaio.h.
+@c @implementation
+public func iotrap_settle(_ thread: UnsafeMutablePointer<iotrap_thread>) {
+    guard thread.pointee.state == iotrap_guard_word() else { return }
+    CallerRing.settleOwn(thread)
+    PosixRing.settleStray(thread)
+}
+
 enum ContextCalls {
     typealias Context = ContextTable.Context
     typealias Thread = UnsafeMutablePointer<iotrap_thread>
@@ -143,7 +151,7 @@ enum ContextCalls {
     }
 
     private static func settle(_ thread: Thread, _ context: Context) {
-        guard let caller = context.pointee.caller, Inside.enter(thread) else {
+        guard let caller = ContextTable.caller(context), Inside.enter(thread) else {
             return iotrap_pause_ns(200_000)
         }
         CallerRing.reap(thread, caller)

@@ -121,15 +121,19 @@ enum ContextEvents {
         }
         // releasing: the kernel writes over the places only after they were read
         head.pointee.store(at, ordering: .releasing)
-        context.pointee.known_head = at
+        iotrap_context_known_head(context).atomic.pointee.store(at, ordering: .relaxed)
         return count
     }
 
     /// The kernel itself handed out events: the head moves on by their number.
     static func noteTaken(_ context: Context, _ number: Int) {
+        // Of one thread's context only: nobody asks for that of a shared one.
+        guard ContextTable.flags(context) & IOTRAP_CONTEXT_SHARED == 0 else { return }
         let size = max(1, kernelRing(context).pointee.count)
-        context.pointee.known_head =
-            UInt32((UInt64(context.pointee.known_head) + UInt64(number)) % UInt64(size))
+        let known = iotrap_context_known_head(context).atomic
+        let before = UInt64(known.pointee.load(ordering: .relaxed))
+        known.pointee.store(
+            UInt32((before + UInt64(number)) % UInt64(size)), ordering: .relaxed)
     }
 
     @inline(__always)

@@ -84,11 +84,24 @@ enum ContextTable {
     static func forget(_ caller: CallerRing.Caller) {
         for index in 0..<IOTRAP_CONTEXTS {
             let context = iotrap_context_entry(index)
-            if context.pointee.caller == caller {
-                context.pointee.caller = nil
-                context.pointee.submitter = 0
+            if self.caller(context) == caller {
+                setCaller(context, nil)
+                submitterWord(context).pointee.store(0, ordering: .relaxed)
                 context.pointee.willing = 0
             }
+        }
+    }
+
+    /// A thread waited elsewhere with requests on its ring: it is to show its habits anew, or not
+    /// to be trusted again, where habits decide.
+    static func distrust(_ caller: CallerRing.Caller, forGood: Bool) {
+        let setting = process.pointee.configuration.setting(IOTRAP_TECHNIQUE_LIBAIO.rawValue)
+        guard setting == IOTRAP_SETTING_AUTO.rawValue else { return }
+        for index in 0..<IOTRAP_CONTEXTS {
+            let context = iotrap_context_entry(index)
+            guard ContextTable.caller(context) == caller else { continue }
+            context.pointee.willing = 0
+            if forGood { Habits.keepWithKernel(context, IOTRAP_REASON_UNDECIDED) }
         }
     }
 
@@ -124,6 +137,22 @@ enum ContextTable {
     static func submitterWord(_ context: Context) -> UnsafePointer<Atomic<UInt32>> {
         UnsafeMutableRawPointer(iotrap_context_submitter(context))
             .assumingMemoryBound(to: UInt32.self).atomic
+    }
+
+    /// Whose ring the context's requests went to last. Other threads look at it.
+    static func caller(_ context: Context) -> CallerRing.Caller? {
+        CallerRing.Caller(
+            bitPattern: UInt(callerWord(context).pointee.load(ordering: .relaxed)))
+    }
+
+    static func setCaller(_ context: Context, _ caller: CallerRing.Caller?) {
+        // relaxed: records of rings are never freed, and have locks of their own
+        callerWord(context).pointee.store(UInt64(UInt(bitPattern: caller)), ordering: .relaxed)
+    }
+
+    private static func callerWord(_ context: Context) -> UnsafePointer<Atomic<UInt64>> {
+        UnsafeMutableRawPointer(iotrap_context_caller(context))
+            .assumingMemoryBound(to: UInt64.self).atomic
     }
 
     static func ringInFlight(_ context: Context) -> UnsafePointer<Atomic<UInt32>> {

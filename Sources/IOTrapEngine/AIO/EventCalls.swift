@@ -114,6 +114,7 @@ struct Collector {
     /// Events that took no system call.
     private(set) var takenInUser = 0
     private var hasSlept = false
+    private var isCutOff = false
 
     /// While requests are under way in two places, one is looked at this often.
     private static let sliceNanoseconds: UInt64 = 500_000
@@ -157,7 +158,10 @@ struct Collector {
             if found < 0 { return taken > 0 ? Int64(taken) : Int64(found) }
             if taken >= minimum { return Int64(taken) }
             if ContextTable.flags(context) & IOTRAP_CONTEXT_DEAD != 0 { return outcome(-22) }
-            if !isOwn && !mayComeFromRings { return waitInKernel(timeout) }
+            if !isOwn && (isCutOff || !mayComeFromRings) {
+                if let result = waitInKernel(timeout) { return result }
+                continue
+            }
             if isImpatient { return Int64(taken) }
             let remaining = remaining()
             if remaining == 0 { return finalLook() }
@@ -182,7 +186,7 @@ struct Collector {
     /// True when libaio's function would answer without asking: no events, and no time to wait.
     private mutating func findsNone(_ timeout: UnsafeRawPointer?) -> Bool {
         guard EventCalls.isZero(thread, timeout) else { return false }
-        if let caller = context.pointee.caller, Inside.enter(thread) {
+        if let caller = ContextTable.caller(context), Inside.enter(thread) {
             CallerRing.reap(thread, caller)
             Inside.leave(thread)
         }
@@ -234,9 +238,7 @@ struct Collector {
 
     /// Takes what is ready; -EFAULT when the program's memory cannot be written, else 0.
     private mutating func takeReady() -> Int {
-        guard let events else {
-            return isOwn && count > 0 && OwnContext.hasEvents(context) ? -14 : 0
-        }
+        guard let events else { return takeNowhere() }
         var found = 0
         if isOwn {
             found = OwnContext.take(thread, context, events + taken, room: count - taken)
@@ -246,22 +248,39 @@ struct Collector {
             }
             return min(found, 0)
         }
-        guard Inside.enter(thread) else { return 0 }
-        defer { Inside.leave(thread) }
-        if let caller = context.pointee.caller { CallerRing.reap(thread, caller) }
+        let isFirst = Inside.enter(thread)
+        guard isFirst || Inside.holdsNothing(thread) else {
+            // A handler that came between a lock and its release: only the kernel can answer.
+            isCutOff = true
+            return 0
+        }
+        defer { if isFirst { Inside.leave(thread) } }
+        if let caller = ContextTable.caller(context) { CallerRing.reap(thread, caller) }
         // Completions of other contexts must not end every wait at once.
-        if let mine = thread.pointee.caller, mine != context.pointee.caller {
+        if let mine = thread.pointee.caller, mine != ContextTable.caller(context) {
             CallerRing.reap(thread, mine)
         }
         // Each place comes first in turn: a program may take one event at a time.
-        context.pointee.turn &+= 1
-        let kernelFirst = context.pointee.turn & 1 == 0
+        let turn = iotrap_context_turn(context).atomic.pointee.load(ordering: .relaxed)
+        iotrap_context_turn(context).atomic.pointee.store(turn &+ 1, ordering: .relaxed)
+        let kernelFirst = turn & 1 != 0
         for pass in 0..<2 {
             found = (pass == 0) == kernelFirst ? takeKernel(events) : takeFinished(events)
             if found < 0 { return taken > 0 ? 0 : found }
         }
         takeShared()
         return 0
+    }
+
+    /// There is no place for events: an error as soon as there is one.
+    private func takeNowhere() -> Int {
+        guard count > taken else { return 0 }
+        if isOwn { return OwnContext.hasEvents(context) ? -14 : 0 }
+        if let caller = ContextTable.caller(context), Inside.enter(thread) {
+            CallerRing.reap(thread, caller)
+            Inside.leave(thread)
+        }
+        return ContextTable.finishedCount(context) > 0 ? -14 : 0
     }
 
     private mutating func takeFinished(_ events: UnsafeMutablePointer<iotrap_event>) -> Int {
@@ -317,11 +336,14 @@ struct Collector {
     }
 
     /// Nothing is under way on rings: the kernel's own wait has the right semantics by itself.
-    private mutating func waitInKernel(_ timeout: UnsafeRawPointer?) -> Int64 {
+    ///
+    /// - Returns: nil when the wait is to go on: a kernel worker gives a request of this thread's
+    ///   ring back to it after its completion was seen, and that interrupts the wait.
+    private mutating func waitInKernel(_ timeout: UnsafeRawPointer?) -> Int64? {
         var rest = timespec()
         var limit = timeout
         return withUnsafeMutablePointer(to: &rest) { pointer in
-            if isImpatient || (timeout != nil && taken > 0) {
+            if isImpatient || (timeout != nil && (taken > 0 || hasSlept)) {
                 let nanoseconds = isImpatient ? 0 : remaining()
                 pointer.pointee.tv_sec = Int(nanoseconds / 1_000_000_000)
                 pointer.pointee.tv_nsec = Int(nanoseconds % 1_000_000_000)
@@ -335,6 +357,11 @@ struct Collector {
                 handle, Int64(minimum - taken), Int64(count - taken),
                 events.map { $0 + taken }, limit, mask)
             let isSame = ContextTable.useAgain(context, generation: generation)
+            if result == -4, thread.pointee.caller != nil, iotrap_wait_goes_on(1) != 0 {
+                guard isSame else { return outcome(-22) }
+                hasSlept = true
+                return nil
+            }
             if result <= 0 { return outcome(result) }
             if isSame { noteKernelEvents(events.map { $0 + taken }, Int(result)) }
             return Int64(taken) + result
@@ -348,7 +375,7 @@ struct Collector {
         let hasBoth = Int32(bitPattern: kernel) > 0
         let ringCount = ContextTable.ringInFlight(context).pointee.load(ordering: .relaxed)
         guard let caller = thread.pointee.caller, let ring = caller.pointee.ring,
-            context.pointee.caller == caller || ringCount == 0
+            ContextTable.caller(context) == caller || ringCount == 0
         else { return waitForOthers(remaining, hasBoth) }
         let all = CallerRing.inFlightWord(caller).pointee.load(ordering: .relaxed)
         let wanted = UInt32(truncatingIfNeeded: minimum - taken)
@@ -381,7 +408,8 @@ enum KernelFlight {
         _ thread: UnsafeMutablePointer<iotrap_thread>, _ context: ContextTable.Context,
         _ events: UnsafeMutablePointer<iotrap_event>, _ number: Int
     ) {
-        let watched = context.pointee.watched_object
+        let isShared = ContextTable.flags(context) & IOTRAP_CONTEXT_SHARED != 0
+        let watched = isShared ? 0 : context.pointee.watched_object
         for index in 0..<number {
             let isWatched = watched != 0 && events[index].object == watched
             AsyncCall.noteBytes(thread, events[index].result)

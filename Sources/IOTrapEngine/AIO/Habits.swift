@@ -19,7 +19,8 @@ enum Habits {
         // Moved by the program: it reads the kernel's ring itself, and finds there what the kernel
         // puts there.
         if ContextTable.flags(context) & IOTRAP_CONTEXT_KERNEL == 0,
-            ContextEvents.head(context) != context.pointee.known_head
+            ContextEvents.head(context)
+                != iotrap_context_known_head(context).atomic.pointee.load(ordering: .relaxed)
         {
             keepWithKernel(context, IOTRAP_REASON_EVENTFD)
         }
@@ -62,7 +63,8 @@ enum Habits {
     static func keepWithKernel(_ context: Context, _ reason: iotrap_reason, also: UInt32 = 0) {
         let flags = ContextTable.flagsWord(context)
         if flags.pointee.load(ordering: .relaxed) & IOTRAP_CONTEXT_KERNEL == 0 {
-            context.pointee.reason = reason.rawValue
+            iotrap_context_reason(context).atomic.pointee.store(
+                reason.rawValue, ordering: .relaxed)
         }
         flags.pointee.bitwiseOr(IOTRAP_CONTEXT_KERNEL | also, ordering: .relaxed)
         // Pairs with the fence of `Batch.submitPrepared`: either the thread that submits sees the
@@ -94,7 +96,8 @@ enum Habits {
         _ thread: Thread, _ context: Context, _ reason: inout iotrap_reason
     ) -> CallerRing.Caller? {
         if ContextTable.flags(context) & IOTRAP_CONTEXT_KERNEL != 0 {
-            reason = iotrap_reason(rawValue: context.pointee.reason)
+            reason = iotrap_reason(
+                rawValue: iotrap_context_reason(context).atomic.pointee.load(ordering: .relaxed))
             return nil
         }
         let setting = process.pointee.configuration.setting(IOTRAP_TECHNIQUE_LIBAIO.rawValue)

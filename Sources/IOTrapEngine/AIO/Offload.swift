@@ -1,5 +1,6 @@
 import CIOTrap
 import CIOTrapEngine
+import Synchronization
 
 /// Whether a context's requests go to kernel workers (IOSQE_ASYNC) instead of being started in
 /// io_submit.
@@ -41,12 +42,18 @@ enum Offload {
         guard setting == IOTRAP_SETTING_AUTO.rawValue, let state = comparison(context)
         else { return (0, 0) }
         let isSlow =
-            context.pointee.busy_ns > slowNanoseconds
+            busyWord(context).pointee.load(ordering: .relaxed) > slowNanoseconds
             && ContextTable.outstanding(context) >= depthMinimum
         guard isSlow || state.pointee.usesTechnique || state.pointee.phase != .learning
         else { return (0, 0) }
         let flags = state.pointee.usesTechnique ? IOTRAP_SUBMIT_OFFLOAD : 0
         return (flags, state.pointee.epoch &+ 1)
+    }
+
+    private static func busyWord(
+        _ context: ContextTable.Context
+    ) -> UnsafePointer<Atomic<UInt64>> {
+        iotrap_context_busy_ns(context).atomic
     }
 
     /// Notes requests that went to kernel workers.
@@ -74,7 +81,10 @@ enum Offload {
         let last = context.pointee.last_end_ns
         if last != 0 && inFlight >= depthMinimum {
             let busy = (now > last ? now - last : 0) / context.pointee.ends
-            context.pointee.busy_ns = (context.pointee.busy_ns &* 7 &+ busy) / 8
+            // relaxed: written under the ring's lock, read by the thread that submits
+            let word = busyWord(context)
+            let before = word.pointee.load(ordering: .relaxed)
+            word.pointee.store((before &* 7 &+ busy) / 8, ordering: .relaxed)
         }
         context.pointee.last_end_ns = now
         context.pointee.ends = 0

@@ -254,7 +254,8 @@ enum OwnContext {
         request.pointee.flags = 0
         RequestPool.setNext(request, 0)
         request.pointee.comparison = 0
-        request.pointee.owner = UnsafeMutableRawPointer(context)
+        request.ownerWord.pointee.store(
+            UInt64(UInt(bitPattern: context)), ordering: .relaxed)
         request.pointee.data = iocb.data
         request.pointee.object = object
         request.pointee.state = 0

@@ -27,22 +27,34 @@ enum PosixPolicy {
         let isAttached = thread.pointee.state == iotrap_guard_word() || enter(thread)
         guard isAttached || canServeBare else { return false }
         if isAttached { count(thread, operation) }
-        if Service.phase.pointee.load(ordering: .acquiring) == IOTRAP_SERVICE_UNTRIED { choose() }
+        let isUntried =
+            Service.phase.pointee.load(ordering: .acquiring) == IOTRAP_SERVICE_UNTRIED
+        let isSuspend = operation == IOTRAP_OP_AIO_SUSPEND
+        // Whoever waits without ever having asked for anything decides nothing.
+        if isUntried && !isSuspend { choose() }
         if iotrap_posix_is_ours() != 0 { return true }
-        if isAttached {
-            Recording.reason(
-                thread,
-                isWanted ? IOTRAP_REASON_IO_URING_UNAVAILABLE : IOTRAP_REASON_POLICY)
+        if isAttached { passed(thread, isUntried: isUntried && isSuspend, isSuspend: isSuspend) }
+        return false
+    }
+
+    private static func passed(_ thread: Thread, isUntried: Bool, isSuspend: Bool) {
+        if !isSuspend {
             AsyncRecording.submitted(
                 thread, IOTRAP_ASYNC_POSIX, IOTRAP_ASYNC_ROUTE_KERNEL, requests: 1)
         }
-        return false
+        if !isWanted {
+            Recording.reason(thread, IOTRAP_REASON_POLICY)
+        } else {
+            Recording.reason(
+                thread,
+                isUntried ? IOTRAP_REASON_NO_TECHNIQUE : IOTRAP_REASON_IO_URING_UNAVAILABLE)
+        }
     }
 
     /// A thread at its end, or in a process that was restricted, goes on with what was decided; not
     /// so a forked child that has not noticed yet.
     private static var canServeBare: Bool {
-        process.pointee.isActive && process.pointee.guardPage?.pointee == process.pointee.generation
+        process.pointee.isActive && process.pointee.isThisProcess
             && iotrap_posix_is_ours() != 0
     }
 

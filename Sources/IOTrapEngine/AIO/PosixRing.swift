@@ -248,6 +248,16 @@ enum PosixRing {
         }
     }
 
+    /// The calling thread waits elsewhere than in aio_suspend: its reads end before, and it is to
+    /// show its habit anew.
+    static func settleStray(_ thread: Thread) {
+        guard let own = thread.pointee.posix_ring,
+            own.inFlight.pointee.load(ordering: .relaxed) > 0
+        else { return }
+        settle(thread)
+        thread.pointee.suspends = 0
+    }
+
     /// A forked child has no rings: their memory was not copied.
     static func forget() {
         for index in 0..<IOTRAP_POSIX_RINGS {

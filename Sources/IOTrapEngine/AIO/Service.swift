@@ -29,7 +29,7 @@ enum Service {
     /// still has its parent's queue.
     static var isRunning: Bool {
         queue.pointee.load(ordering: .acquiring) != IOTRAP_QUEUE_CLOSED
-            && process.pointee.guardPage?.pointee == process.pointee.generation
+            && process.pointee.isThisProcess
     }
 
     /// Hands over a chain of requests, linked by `next` in the order they came.
@@ -152,7 +152,8 @@ enum Service {
         request.pointee.order = 0
         request.pointee.descriptor = descriptor
         request.pointee.length = last
-        request.pointee.owner = owner
+        request.ownerWord.pointee.store(
+            UInt64(UInt(bitPattern: owner)), ordering: .relaxed)
         let state = iotrap_request_state(request)
         state.atomic.pointee.store(IOTRAP_MESSAGE_SENT, ordering: .relaxed)
         guard submit(first: request.pointee.number + 1, count: 1) else {

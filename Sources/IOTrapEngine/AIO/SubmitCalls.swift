@@ -78,7 +78,8 @@ enum SubmitCalls {
     static func submitKernel(
         _ thread: Thread, _ context: Context, _ count: Int64, _ iocbs: UnsafePointer<UInt64>?
     ) -> Int64 {
-        let watches = context.pointee.watched_object == 0
+        let isShared = ContextTable.flags(context) & IOTRAP_CONTEXT_SHARED != 0
+        let watches = !isShared && context.pointee.watched_object == 0
         let now = watches ? iotrap_clock() : 0
         let result = Int64(iotrap_io_submit_raw(context.pointee.handle, Int(count), iocbs))
         guard result > 0, let iocbs else { return result }
@@ -216,7 +217,8 @@ private struct Batch {
         request.pointee.flags = UInt8(isSync ? IOTRAP_SUBMIT_DRAIN : offload.flags)
         request.pointee.destination = UInt8(IOTRAP_TO_CONTEXT.rawValue)
         request.pointee.order = 0
-        request.pointee.owner = UnsafeMutableRawPointer(context)
+        request.ownerWord.pointee.store(
+            UInt64(UInt(bitPattern: context)), ordering: .relaxed)
         request.pointee.data = iocb.data
         request.pointee.object = object
         request.pointee.started_ns = started
@@ -250,7 +252,7 @@ private struct Batch {
         prepared = 0
         CallerRing.writesWord(caller).pointee.wrappingAdd(writes, ordering: .relaxed)
         writes = 0
-        context.pointee.caller = caller
+        ContextTable.setCaller(context, caller)
         // Pairs with the fence of `Habits.keepWithKernel`.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         var failures = ContextTable.flags(context) & IOTRAP_CONTEXT_KERNEL == 0 ? 0 : 3

@@ -11,8 +11,12 @@ enum DescriptorTable {
     private static func address(_ fd: Int32) -> UnsafeMutablePointer<UInt64>? {
         let index = UInt32(bitPattern: fd)
         guard index < IOTRAP_DESCRIPTOR_LEAVES &* leafSlots else { return nil }
-        guard let leaf = iotrap_descriptor_root()[Int(index / leafSlots)] else { return nil }
-        return leaf + Int(index % leafSlots)
+        let entry = UnsafeMutableRawPointer(iotrap_descriptor_root() + Int(index / leafSlots))
+            .assumingMemoryBound(to: UInt64.self)
+        // acquiring: pairs with `makeLeaf`
+        let leaf = entry.atomic.pointee.load(ordering: .acquiring)
+        guard let slots = UnsafeMutablePointer<UInt64>(bitPattern: UInt(leaf)) else { return nil }
+        return slots + Int(index % leafSlots)
     }
 
     /// The slot of a descriptor; unknown when nothing was noted.

@@ -1,5 +1,6 @@
 import CIOTrap
 import CIOTrapEngine
+import Synchronization
 
 /// Everything the engine knows about the process, in zeroed static memory.
 ///
@@ -23,6 +24,10 @@ struct ProcessState {
     /// Number of this process in its line of forks; the guard word holds it. Never 0.
     var generation: UInt32
     var guardPage: UnsafeMutablePointer<UInt32>?
+    /// False in a forked child that has not noticed yet.
+    var isThisProcess: Bool {
+        guardPage?.atomic.pointee.load(ordering: .relaxed) == generation
+    }
 
     // Telemetry
     var statsWanted: Bool

@@ -38,7 +38,9 @@ enum Segment {
         }
         guard let header = state.pointee.header else { return nil }
         let count = header.pointee.block_count
-        for index in 0..<count where iotrap_block_owner(index).pointee == 0 {
+        // acquiring: pairs with `releaseBlock`, whose thread's counts come first
+        for index in 0..<count
+        where iotrap_block_owner(index).atomic.pointee.load(ordering: .acquiring) == 0 {
             iotrap_block_owner(index).atomic.pointee.store(threadID, ordering: .relaxed)
             block(index)?.pointee.thread_id = threadID
             return index
@@ -74,8 +76,9 @@ enum Segment {
     /// Notes what became of io_uring.
     static func setRing(_ ring: UInt32, _ error: UInt32) {
         guard let header = state.pointee.header else { return }
-        header.pointee.ring_errno = error
-        header.pointee.ring = ring
+        // Several threads may find out at once.
+        address(of: &header.pointee.ring_errno).atomic.pointee.store(error, ordering: .relaxed)
+        address(of: &header.pointee.ring).atomic.pointee.store(ring, ordering: .relaxed)
     }
 
     /// The process ends: the segment goes, or says goodbye if it is to stay.
