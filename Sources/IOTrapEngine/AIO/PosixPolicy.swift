@@ -30,25 +30,20 @@ enum PosixPolicy {
         let isUntried =
             Service.phase.pointee.load(ordering: .acquiring) == IOTRAP_SERVICE_UNTRIED
         let isSuspend = operation == IOTRAP_OP_AIO_SUSPEND
-        // Whoever waits without ever having asked for anything decides nothing.
-        if isUntried && !isSuspend { choose() }
+        // Waiting decides nothing: there is no request yet, or only a forked child's parent's.
+        if isUntried && isSuspend { return isWanted }
+        if isUntried { choose() }
         if iotrap_posix_is_ours() != 0 { return true }
-        if isAttached { passed(thread, isUntried: isUntried && isSuspend, isSuspend: isSuspend) }
-        return false
-    }
-
-    private static func passed(_ thread: Thread, isUntried: Bool, isSuspend: Bool) {
-        if !isSuspend {
+        if isAttached {
+            Recording.reason(
+                thread,
+                isWanted ? IOTRAP_REASON_IO_URING_UNAVAILABLE : IOTRAP_REASON_POLICY)
+        }
+        if isAttached && !isSuspend {
             AsyncRecording.submitted(
                 thread, IOTRAP_ASYNC_POSIX, IOTRAP_ASYNC_ROUTE_KERNEL, requests: 1)
         }
-        if !isWanted {
-            Recording.reason(thread, IOTRAP_REASON_POLICY)
-        } else {
-            Recording.reason(
-                thread,
-                isUntried ? IOTRAP_REASON_NO_TECHNIQUE : IOTRAP_REASON_IO_URING_UNAVAILABLE)
-        }
+        return false
     }
 
     /// A thread at its end, or in a process that was restricted, goes on with what was decided; not
