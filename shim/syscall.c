@@ -119,12 +119,39 @@ static long aio_call(long number, long a, long b, long c, long d, long e, long f
 	return result == IOTRAP_AIO_DECLINED ? RAW() : (long)iotrap_answer(result);
 }
 
-static long memory_call(long number, long a, long b, long c, long d, long e, long f)
+/* Numbers of waits and of memory, whose hooks only look on. */
+static long other_call(long number, long a, long b, long c, long d, long e, long f)
 {
-	long result = RAW();
+	long result;
 
-	iotrap_memory_changed();
-	return result;
+	switch (number) {
+	case SYS_epoll_wait:
+	case SYS_epoll_pwait:
+	case SYS_epoll_pwait2:
+	case SYS_semop:
+	case SYS_semtimedop:
+	case SYS_rt_sigtimedwait:
+	case SYS_msgrcv:
+	case SYS_msgsnd:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+	case SYS_recvmmsg:
+	case SYS_sendto:
+	case SYS_sendmsg:
+	case SYS_accept:
+	case SYS_accept4:
+	case SYS_connect:
+		iotrap_settle_rings();
+		return RAW();
+	case SYS_munmap:
+	case SYS_mprotect:
+	case SYS_mremap:
+		result = RAW();
+		iotrap_memory_changed();
+		return result;
+	default:
+		return RAW();
+	}
 }
 
 __attribute__((visibility("hidden"))) long iotrap_syscall_hook(long number, long a, long b, long c,
@@ -173,28 +200,6 @@ long iotrap_syscall_hook(long number, long a, long b, long c, long d, long e, lo
 	case SYS_execve:
 	case SYS_execveat:
 		return descriptor_call(number, a, b, c, d, e);
-	case SYS_epoll_wait:
-	case SYS_epoll_pwait:
-	case SYS_epoll_pwait2:
-	case SYS_semop:
-	case SYS_semtimedop:
-	case SYS_rt_sigtimedwait:
-	case SYS_msgrcv:
-	case SYS_msgsnd:
-	case SYS_recvfrom:
-	case SYS_recvmsg:
-	case SYS_recvmmsg:
-	case SYS_sendto:
-	case SYS_sendmsg:
-	case SYS_accept:
-	case SYS_accept4:
-	case SYS_connect:
-		iotrap_settle_rings();
-		return RAW();
-	case SYS_munmap:
-	case SYS_mprotect:
-	case SYS_mremap:
-		return memory_call(number, a, b, c, d, e, f);
 	case SYS_io_setup:
 	case SYS_io_destroy:
 	case SYS_io_submit:
@@ -216,7 +221,7 @@ long iotrap_syscall_hook(long number, long a, long b, long c, long d, long e, lo
 			iotrap_restrict();
 		return RAW();
 	default:
-		return RAW();
+		return other_call(number, a, b, c, d, e, f);
 	}
 }
 

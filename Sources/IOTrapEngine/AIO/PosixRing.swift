@@ -37,8 +37,8 @@ enum PosixRing {
         return false
     }
 
-    /// The thread waits for requests of both kinds, and its ring cannot: all of them are the service
-    /// thread's from now on.
+    /// The thread waits for requests of both kinds, and its ring cannot: all of them are the
+    /// service thread's from now on.
     static func distrust(_ thread: Thread) { thread.pointee.suspends = UInt32.max }
 
     // MARK: - Submitting
@@ -197,8 +197,8 @@ enum PosixRing {
         return own.pointee.has_futex != 0 && own.pointee.submitting == 0
     }
 
-    /// Has the ring wait for `finished` to be woken, if it does not yet. The wait is left there when
-    /// the thread goes on: it costs nothing.
+    /// Has the ring wait for `finished` to be woken, if it does not yet. The wait is left there
+    /// when the thread goes on: it costs nothing.
     static func arm(_ thread: Thread, seen: UInt32) {
         guard let own = thread.pointee.posix_ring, let ring = own.pointee.ring,
             own.pointee.is_armed == 0
