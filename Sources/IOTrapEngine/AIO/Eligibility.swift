@@ -11,6 +11,9 @@ enum Eligibility {
     /// What one read or write moves at most (MAX_RW_COUNT).
     static let lengthMaximum: UInt64 = 0x7fff_f000
 
+    /// Time of the kernel's io_submit for a request from which on O_DIRECT writes go to a ring.
+    static let writesWaitNanoseconds: UInt64 = 50_000
+
     enum Answer {
         case ring
         case kernel(iotrap_reason)
@@ -97,7 +100,7 @@ enum Eligibility {
     private static func writesGain(_ context: ContextTable.Context) -> Bool {
         process.pointee.configuration.setting(IOTRAP_TECHNIQUE_LIBAIO.rawValue)
             == IOTRAP_SETTING_ON.rawValue
-            || context.pointee.kernel_submit_ns > Offload.slowNanoseconds
+            || context.pointee.kernel_submit_ns > writesWaitNanoseconds
     }
 
     private static func transfer(

@@ -9,8 +9,10 @@ import Synchronization
 /// libfuse 2 do). Nobody can ask a file system for that, so it is measured: where requests end
 /// slowly although several are in flight, a live comparison tries workers.
 enum Offload {
-    /// Busy time of a request, in nanoseconds, from which on workers are tried.
-    static let slowNanoseconds: UInt64 = 50_000
+    /// Busy time of a request, in nanoseconds, from which on workers are tried: 5000 requests a
+    /// second. A local disk under load comes near a quarter of that, and its times swing so much
+    /// that workers win comparisons by chance.
+    static let slowNanoseconds: UInt64 = 200_000
     /// Requests the program has under way below which nothing can run in parallel.
     static let depthMinimum: UInt32 = 4
 
