@@ -66,14 +66,14 @@ extension SharedStateTests {
 
         @Test func writesThatTheKernelOnlyStartsStayThere() throws {
             let file = Opened(O_RDWR | Self.direct)
-            for nanoseconds in [0, Offload.slowNanoseconds] {
+            for nanoseconds in [0, Eligibility.writesWaitNanoseconds] {
                 #expect(
                     try reason(IOTRAP_IOCB_PWRITE, file.fd, kernelNanoseconds: nanoseconds)
                         == IOTRAP_REASON_COMPARED)
                 #expect(
                     try reason(IOTRAP_IOCB_PREAD, file.fd, kernelNanoseconds: nanoseconds) == nil)
             }
-            let slow = Offload.slowNanoseconds + 1
+            let slow = Eligibility.writesWaitNanoseconds + 1
             #expect(try reason(IOTRAP_IOCB_PWRITE, file.fd, kernelNanoseconds: slow) == nil)
         }
 
