@@ -140,7 +140,7 @@ enum PosixRing {
     /// Takes completions; another thread's only if that does not wait for them itself.
     static func reap(_ thread: Thread, _ ring: Ring) {
         // A forked child that has not noticed: the ring's memory is not here.
-        guard process.pointee.guardPage?.pointee == process.pointee.generation else { return }
+        guard process.pointee.isThisProcess else { return }
         let isOwn = ring == thread.pointee.posix_ring
         if isOwn {
             guard let kernel = ring.pointee.ring else { return }
