@@ -1,4 +1,4 @@
-/* differential: aio_read, aio_write and aio_fsync on every kind of descriptor; direct */
+/* differential: aio_read, aio_write and aio_fsync on every kind of descriptor */
 #include "kinds.h"
 #include "posix_aio.h"
 

@@ -1,2 +1,2 @@
-/* differential: the same requests in a program whose aio functions are the 64 names; direct */
+/* differential: the same requests in a program whose aio functions are the 64 names */
 #include "posix_aio_kinds.c"

@@ -1,4 +1,4 @@
-/* differential: the same requests in a program linked when the functions were librt's; direct */
+/* differential: the same requests in a program linked when the functions were librt's */
 #define OLD(name, version) __asm__(".symver " #name ", " #name "@" version)
 
 OLD(aio_read, "GLIBC_2.2.5");
