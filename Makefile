@@ -50,6 +50,9 @@ $(OBJ)/engine-%.o: Sources/CIOTrapEngine/%.c $(HEADERS) VERSION | $(OBJ)
 $(OBJ)/shim-%.o: shim/%.c $(HEADERS) | $(OBJ)
 	@$(CC) -c $(CFLAGS) $< -o $@
 
+# Its clean-up on cancellation the C library runs: as an exception it would need libgcc_s.
+$(OBJ)/shim-posix_aio.o: CFLAGS += -fno-exceptions -fasynchronous-unwind-tables
+
 $(OBJ)/library-%.o: shim/library/%.c $(HEADERS) | $(OBJ)
 	@$(CC) -c $(CFLAGS) $< -o $@
 

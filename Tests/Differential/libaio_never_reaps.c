@@ -1,4 +1,4 @@
-/* differential: programs that submit, never reap, and end in every way there is; direct */
+/* differential: programs that submit, never reap, and end in every way there is */
 #include "aio.h"
 
 #define BATCH 64

@@ -1,4 +1,4 @@
-/* differential: descriptors closed and used again while POSIX AIO requests are in flight; direct */
+/* differential: descriptors closed and used again while POSIX AIO requests are in flight */
 #include "posix_aio.h"
 
 #define MANY 64
