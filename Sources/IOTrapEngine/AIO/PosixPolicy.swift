@@ -40,6 +40,7 @@ enum PosixPolicy {
                 isWanted ? IOTRAP_REASON_IO_URING_UNAVAILABLE : IOTRAP_REASON_POLICY)
         }
         if isAttached && !isSuspend {
+            AsyncRecording.submitCall(thread, IOTRAP_ASYNC_POSIX)
             AsyncRecording.submitted(
                 thread, IOTRAP_ASYNC_POSIX, IOTRAP_ASYNC_ROUTE_KERNEL, requests: 1)
         }
