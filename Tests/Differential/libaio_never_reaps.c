@@ -1,4 +1,4 @@
-/* differential: programs that submit, never reap, and end in every way there is */
+/* differential: programs that submit, never reap, and end in every way there is; direct */
 #include "aio.h"
 
 #define BATCH 64
@@ -84,6 +84,33 @@ static void child(const struct aio_way *way, enum ending ending, int flags, int 
 	end(ending);
 }
 
+static int is_killed(enum ending ending)
+{
+	return ending == ABORT || ending == KILL || ending == FAULT;
+}
+
+/*
+ * Writes under way when a process is killed may be done or not: nobody was told. But each
+ * is done as a whole or not at all.
+ */
+static void observe_pages(enum ending ending)
+{
+	char *old = malloc(BYTES), *new = malloc(BYTES), *found = malloc(BYTES);
+	int fd = open("left", O_RDONLY), wrong = 0;
+
+	NEED(old && new &&found &&fd >= 0);
+	pattern_fill(old, BYTES, 1, 0);
+	pattern_fill(new, BYTES, (uint64_t)ending + 10, 0);
+	NEED(read(fd, found, BYTES) == BYTES);
+	for (size_t at = 0; at < BYTES; at += PAGE)
+		wrong += memcmp(found + at, old + at, PAGE) && memcmp(found + at, new + at, PAGE);
+	observe("pages neither old nor new: %d of %d", wrong, BATCH);
+	NEED(close(fd) == 0);
+	free(old);
+	free(new);
+	free(found);
+}
+
 int main(int count, char **arguments)
 {
 	char path[4096];
@@ -116,7 +143,10 @@ int main(int count, char **arguments)
 				 reads ? "reads" : "writes", (unsigned)flags, warm ? ", warm" : "",
 				 names[ending]);
 			observe_child(label, pid);
-			observe_file("left");
+			if (is_killed(ending) && flags && !reads)
+				observe_pages(ending);
+			else
+				observe_file("left");
 		}
 	}
 	unlink("left");

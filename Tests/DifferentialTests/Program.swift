@@ -62,14 +62,9 @@ struct Mode: CustomStringConvertible, Sendable {
     /// As when /proc/sys/fs/aio-max-nr is used up: contexts of libaio without the kernel's.
     static let emulated = Mode(mode: "force", settings: "aio-context=own", prefix: "libaio_")
 
-    /// Rings that show up among the descriptors show up in listings of them. And what the kernel's
-    /// workers have not begun when a process is killed is lost with an emulated context: nobody was
-    /// told that it had been done, but the file shows it.
+    /// Rings that show up among the descriptors show up in listings of them.
     func suits(_ program: Program) -> Bool {
         if program.wishes.contains("hidden-descriptors"), settings == "ring-descriptor=visible" {
-            return false
-        }
-        if program.name == "libaio_never_reaps", settings == Mode.emulated.settings {
             return false
         }
         return program.name.hasPrefix(prefix)
