@@ -28,8 +28,8 @@ echo "building the tests"
 swift build --build-tests --scratch-path .build/tests 2>&1 | grep -vE '^\[[0-9]+/[0-9]+\]'
 [ "${PIPESTATUS[0]}" = 0 ] || exit 1
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+log=$(mktemp) failures=$(mktemp)
+trap 'rm -f "$log" "$failures"' EXIT
 passed=0 failed=0 skipped=0
 for suite in "${order[@]}"; do
 	echo "== $suite"
@@ -40,6 +40,7 @@ for suite in "${order[@]}"; do
 	if [ $status != 0 ]; then
 		# What a failed test printed stands near its mark: show it all.
 		tail -n 300 "$log"
+		grep -A 3 'recorded an issue' "$log" | cut -c 1-300 | head -n 40 >>"$failures"
 	fi
 	good=$(grep -cE '^✔ Test [^r].* passed after' "$log")
 	bad=$(grep -cE '^✘ Test [^r].* failed after' "$log")
@@ -52,5 +53,9 @@ for suite in "${order[@]}"; do
 	echo "   $suite: $good passed, $bad failed, $skips skips"
 	passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + skips))
 done
+if [ -s "$failures" ]; then
+	echo "== what failed"
+	cat "$failures"
+fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

@@ -41,7 +41,7 @@ public enum Operation: Int, CaseIterable, Sendable {
 
 /// What the library may do with a call. Raw values are those of `enum iotrap_technique`.
 public enum Technique: Int, CaseIterable, Sendable {
-    case ring, split, groupSync, libaio, posixAIO, offload
+    case ring, split, groupSync, libaio, posixAIO, offload, mountPool
 
     /// The name in tables, JSON and `--set`, in kebab case.
     public var name: String {
@@ -52,6 +52,7 @@ public enum Technique: Int, CaseIterable, Sendable {
         case .libaio: "libaio"
         case .posixAIO: "posix-aio"
         case .offload: "offload"
+        case .mountPool: "mount-pools"
         }
     }
 }
@@ -61,6 +62,7 @@ public enum Reason: Int, CaseIterable, Sendable {
     case noTechnique, policy, buffered, filePosition, notRegular, append, singleRequest, compared
     case alone, flags, unaligned, sizeLimit, extendsFile, ioUringUnavailable, badDescriptor
     case tableFull, retried, undecided, sharedContext, eventfd, ordered, opcode
+    case primaryPath, unproven, mapped
 
     /// The name in tables and JSON, in kebab case.
     public var name: String {
@@ -87,6 +89,9 @@ public enum Reason: Int, CaseIterable, Sendable {
         case .eventfd: "eventfd"
         case .ordered: "ordered"
         case .opcode: "opcode"
+        case .primaryPath: "primary-path"
+        case .unproven: "unproven"
+        case .mapped: "mapped"
         }
     }
 
@@ -115,6 +120,9 @@ public enum Reason: Int, CaseIterable, Sendable {
         case .eventfd: "ends are told by eventfd; may read the kernel's ring"
         case .ordered: "runs inside io_submit, in order"
         case .opcode: "a poll or sync, which the kernel runs as well"
+        case .primaryPath: "the path the program opened is as good as any"
+        case .unproven: "a pool's other paths are not known to lead there"
+        case .mapped: "a pool's file that is mapped or locked"
         }
     }
 }

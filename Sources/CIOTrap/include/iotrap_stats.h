@@ -1,14 +1,17 @@
 /*
- * Layout of the statistics segment, version 2.
+ * Layout of the statistics segment, version 3.
  *
  * One file per process, <directory>/<pid>, where <directory> is
- * /dev/shm/iotrap-<uid> (0700) or IOTRAP_STATS_DIR. It is a header followed by
- * thread blocks of equal size:
+ * /dev/shm/iotrap-<uid> (0700) or IOTRAP_STATS_DIR. It is a header, the paths of the
+ * mount pools that are configured, if any, and thread blocks of equal size:
  *
- *	[ struct iotrap_stats_header, header_bytes ]
+ *	[ struct iotrap_stats_header, 4096 bytes ]
+ *	[ struct iotrap_stats_path, path_bytes ] x path_count
+ *	[ padding up to header_bytes, a multiple of 4096 ]
  *	[ struct iotrap_stats_block, block_bytes ] x block_count
  *
- * Each block has one writer at a time, the thread that claimed it, which uses
+ * The records of paths are written by several threads with atomic adds. Each block
+ * has one writer at a time, the thread that claimed it, which uses
  * plain stores. Every field is an aligned integer, so a reader sees whole values
  * but no consistent snapshot across fields. A block outlives its thread: the
  * next thread to claim it goes on counting, so sums over all blocks never
@@ -23,7 +26,7 @@
 #include <sys/types.h>
 
 #define IOTRAP_STATS_MAGIC 0x3153504152544f49ULL /* "IOTRAPS1" in memory */
-#define IOTRAP_STATS_VERSION 2u
+#define IOTRAP_STATS_VERSION 3u
 #define IOTRAP_STATS_BLOCKS_MAX 4096u
 #define IOTRAP_STATS_HEADER_BYTES 4096u
 
@@ -60,9 +63,10 @@ enum iotrap_technique {
 	IOTRAP_TECHNIQUE_RING = 0,
 	IOTRAP_TECHNIQUE_SPLIT,
 	IOTRAP_TECHNIQUE_GROUP_SYNC,
-	IOTRAP_TECHNIQUE_LIBAIO,    /* io_submit on a ring */
-	IOTRAP_TECHNIQUE_POSIX_AIO, /* aio_read and its kin on a ring */
-	IOTRAP_TECHNIQUE_OFFLOAD,   /* asynchronous requests run by kernel workers */
+	IOTRAP_TECHNIQUE_LIBAIO,     /* io_submit on a ring */
+	IOTRAP_TECHNIQUE_POSIX_AIO,  /* aio_read and its kin on a ring */
+	IOTRAP_TECHNIQUE_OFFLOAD,    /* asynchronous requests run by kernel workers */
+	IOTRAP_TECHNIQUE_MOUNT_POOL, /* requests spread over several mounts of one storage */
 	IOTRAP_TECHNIQUE_COUNT
 };
 
@@ -87,9 +91,12 @@ enum iotrap_reason {
 	IOTRAP_REASON_RETRIED,        /* the ring's answer was dropped and the kernel asked again */
 	IOTRAP_REASON_UNDECIDED,      /* a context whose threads' habits are not known yet */
 	IOTRAP_REASON_SHARED_CONTEXT, /* one thread submits, another reaps */
-	IOTRAP_REASON_EVENTFD, /* IOCB_FLAG_RESFD: such programs may read the kernel's ring */
-	IOTRAP_REASON_ORDERED, /* the kernel runs it inside io_submit, in order */
-	IOTRAP_REASON_OPCODE,  /* polls and syncs, which the kernel runs as well */
+	IOTRAP_REASON_EVENTFD,      /* IOCB_FLAG_RESFD: such programs may read the kernel's ring */
+	IOTRAP_REASON_ORDERED,      /* the kernel runs it inside io_submit, in order */
+	IOTRAP_REASON_OPCODE,       /* polls and syncs, which the kernel runs as well */
+	IOTRAP_REASON_PRIMARY_PATH, /* of a pool: the path the program opened is as good as any */
+	IOTRAP_REASON_UNPROVEN, /* other paths of the pool are not known to lead to the same file */
+	IOTRAP_REASON_MAPPED, /* of a pool: the file is mapped, or locked and read through caches */
 	IOTRAP_REASON_COUNT
 };
 
@@ -172,6 +179,38 @@ struct iotrap_stats_block {
 	struct iotrap_stats_histogram flight[IOTRAP_ASYNC_COUNT]; /* submission to completion */
 };
 
+#define IOTRAP_STATS_PATHS_MAX 128u
+
+enum iotrap_path_state {
+	IOTRAP_PATH_UNUSED = 0, /* no file was opened through it yet */
+	IOTRAP_PATH_UP,
+	IOTRAP_PATH_STALLED, /* requests on it have gone without an answer for too long */
+	IOTRAP_PATH_EJECTED  /* requests on it failed; it is probed now and then */
+};
+
+/* One path of a mount pool. Transfers cut in pieces count as several requests. */
+struct iotrap_stats_path {
+	char pool[32];  /* name of the pool, zero-terminated */
+	char path[224]; /* as configured, zero-terminated, cut at the front */
+	uint32_t state; /* enum iotrap_path_state */
+	uint32_t files; /* open through it now */
+	uint64_t requests;
+	uint64_t read_bytes;
+	uint64_t write_bytes;
+	uint64_t syncs;
+	uint64_t errors;     /* requests that failed on it */
+	uint64_t reissued;   /* of its requests, those sent again on another path */
+	uint64_t ejections;  /* times it was taken out, for errors or for want of an answer */
+	uint64_t returns;    /* times it came back */
+	uint64_t hedges;     /* slow reads of it that were sent again on another path */
+	uint64_t hedges_won; /* of these, those that the other path answered first */
+	uint64_t in_flight_bytes;
+	uint64_t window_bytes; /* bulk transfers in flight at most; 0: no limit now */
+	uint64_t rate_bytes;   /* estimate, a second */
+	uint64_t latency_ns;   /* smoothed */
+	struct iotrap_stats_histogram latency;
+};
+
 /* Block size in the file: the structure rounded up to whole pages. */
 #define IOTRAP_STATS_BLOCK_BYTES                                                                   \
 	((uint32_t)((sizeof(struct iotrap_stats_block) + 4095u) & ~(size_t)4095u))
@@ -207,7 +246,9 @@ struct iotrap_stats_header {
 	uint64_t ended_ns;             /* 0 while running */
 	uint64_t threads_uncounted;    /* threads that found no block */
 	uint8_t technique_settings[8]; /* enum iotrap_setting by technique */
-	char program[256];             /* /proc/self/exe, NUL-terminated, cut at the front */
+	uint32_t path_count;
+	uint32_t path_bytes;
+	char program[256]; /* /proc/self/exe, NUL-terminated, cut at the front */
 };
 
 enum iotrap_mode {

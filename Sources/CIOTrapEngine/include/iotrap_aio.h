@@ -45,7 +45,9 @@ static inline struct iotrap_stats_histogram *iotrap_block_flight(struct iotrap_s
 enum iotrap_request_destination {
 	IOTRAP_TO_CONTEXT = 0, /* a libaio context */
 	IOTRAP_TO_AIOCB,       /* an aiocb */
-	IOTRAP_TO_SERVICE      /* a message to the service thread: see iotrap_posix.h */
+	IOTRAP_TO_SERVICE,     /* a message to the service thread: see iotrap_posix.h */
+	IOTRAP_TO_CALLER,      /* a thread that waits for it: its state is 1, then 2 */
+	IOTRAP_TO_POOL         /* a piece of another request; see Pools/ */
 };
 
 #define IOTRAP_REQUEST_SERIAL 1u  /* runs after those before it on its descriptor are done */
@@ -82,6 +84,8 @@ struct iotrap_request {
 	uint32_t group; /* lio_listio call it belongs to + 1; 0: none */
 	uint32_t state; /* of its destination's choice */
 	uint32_t reserved;
+	uint32_t pool_file; /* record of the mount pools + 1; 0: not in a pool */
+	uint32_t pool_generation;
 };
 _Static_assert(sizeof(struct iotrap_request) <= 128, "two cache lines");
 

@@ -7,8 +7,8 @@ public enum SettingNames {
     /// Valid keys of `IOTRAP_SET`.
     public static var keys: StaticString {
         """
-        ring, split, group-sync, libaio, posix-aio, offload, split-chunk, split-depth, \
-        sync-scope, aio-context, backend, io-uring, ring-descriptor, follow, fault
+        ring, split, group-sync, libaio, posix-aio, offload, mount-pools, split-chunk, \
+        split-depth, sync-scope, aio-context, backend, io-uring, ring-descriptor, follow, fault
         """
     }
 }
@@ -52,6 +52,8 @@ public struct Configuration: Equatable, Sendable {
     public var posixAIO: UInt8 = UInt8(IOTRAP_SETTING_AUTO.rawValue)
     /// `enum iotrap_setting` of asynchronous requests handed to kernel workers (IOSQE_ASYNC).
     public var offload: UInt8 = UInt8(IOTRAP_SETTING_AUTO.rawValue)
+    /// `enum iotrap_setting` of mount pools, where any are configured.
+    public var mountPools: UInt8 = UInt8(IOTRAP_SETTING_AUTO.rawValue)
     /// Piece size of a split call in bytes, a multiple of 4096.
     public var splitChunkBytes: UInt64 = 512 << 10
     /// Requests of one call in flight at once, 1 to 64.
@@ -88,6 +90,7 @@ public struct Configuration: Equatable, Sendable {
         case IOTRAP_TECHNIQUE_LIBAIO.rawValue: own = libaio
         case IOTRAP_TECHNIQUE_POSIX_AIO.rawValue: own = posixAIO
         case IOTRAP_TECHNIQUE_OFFLOAD.rawValue: own = offload
+        case IOTRAP_TECHNIQUE_MOUNT_POOL.rawValue: own = mountPools
         default: own = groupSync
         }
         if mode == IOTRAP_MODE_OFF.rawValue || mode == IOTRAP_MODE_OBSERVE.rawValue {
@@ -129,8 +132,8 @@ public struct ConfigurationError: Error, Equatable, Sendable {
         case .unknownMode: "valid modes: off, observe, auto, force"
         case .unknownKey:
             """
-            valid settings: ring, split, group-sync, libaio, posix-aio, offload, split-chunk, \
-            split-depth, sync-scope, aio-context, backend, io-uring, ring-descriptor, follow, fault
+            valid settings: ring, split, group-sync, libaio, posix-aio, offload, mount-pools, \
+            split-chunk, split-depth, sync-scope, aio-context, backend, io-uring, ring-descriptor, follow, fault
             """
         case .missingValue: "write it as key=value"
         case .badSwitch: "valid values: on, off, auto"

@@ -81,6 +81,8 @@ public struct ConfigurationParser {
             configuration.libaio = setting
         } else if equals(key, "posix-aio") {
             configuration.posixAIO = setting
+        } else if equals(key, "mount-pools") {
+            configuration.mountPools = setting
         } else {
             configuration.offload = setting
         }
@@ -128,6 +130,7 @@ public struct ConfigurationParser {
     private func isTechnique(_ key: Range<Int>) -> Bool {
         equals(key, "ring") || equals(key, "split") || equals(key, "group-sync")
             || equals(key, "libaio") || equals(key, "posix-aio") || equals(key, "offload")
+            || equals(key, "mount-pools")
     }
 
     private func parseSwitch(
