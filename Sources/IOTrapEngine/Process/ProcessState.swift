@@ -48,6 +48,9 @@ struct ProcessState {
     /// Generations are handed out here and never repeat, not even over a fork.
     var nextFileGeneration: UInt32
 
+    /// The configured mount pools; nil without any.
+    var pools: UnsafeMutablePointer<iotrap_pool_table>?
+
     /// Paths from the environment, kept because the program may change its environment.
     var statsDirectory: PathBuffer
     var logPath: PathBuffer
