@@ -139,6 +139,85 @@ static inline char *iotrap_pool_file_name(struct iotrap_pool_file *file)
 	return file->name;
 }
 
+/* --- the service thread's own -------------------------------------------------------- */
+
+/* sibling.state: how far a file has come through one more path */
+#define IOTRAP_SIBLING_NONE 0u
+#define IOTRAP_SIBLING_OPENING 1u  /* being opened, looked at or sampled */
+#define IOTRAP_SIBLING_READABLE 2u /* shows the same file; not proven for writing */
+#define IOTRAP_SIBLING_PROVEN 3u
+#define IOTRAP_SIBLING_REFUSED 4u /* another file, or none */
+
+struct iotrap_pool_sibling {
+	uint16_t slot; /* in the ring's files + 1; 0: none */
+	uint8_t state;
+	uint8_t attempts;
+	int32_t error;     /* why it was refused: -errno, or 0 for another file */
+	uint64_t again_ns; /* not before */
+};
+
+/* transfer.flags */
+#define IOTRAP_TRANSFER_GONE 1u /* its descriptor was closed: not usable any more */
+#define IOTRAP_TRANSFER_WRITES 2u
+#define IOTRAP_TRANSFER_MISFIT 4u /* the whole is run again on the program's descriptor */
+#define IOTRAP_TRANSFER_VECTOR 8u
+
+/* A request of the program that was given to a pool. */
+struct iotrap_pool_transfer {
+	uint32_t next;    /* free ones: index + 1 */
+	uint32_t request; /* number + 1; 0: free */
+	uint32_t file;    /* record */
+	uint32_t pieces;  /* that have not ended */
+	uint64_t moved;
+	int64_t stop_position; /* of the first piece that fell short; INT64_MAX: none */
+	int32_t stop_result;
+	uint32_t flags;
+	uint32_t buffer; /* that holds a copy of its vector + 1 */
+	uint32_t reserved[5];
+};
+_Static_assert(sizeof(struct iotrap_pool_transfer) == 64, "a cache line");
+
+/* What is compared of two files. */
+struct iotrap_pool_look {
+	uint64_t inode;
+	int64_t size;
+	int64_t modified_ns;
+	int64_t changed_ns;
+	uint64_t device;
+	uint32_t mode;
+	uint32_t reserved;
+};
+
+/* Room for struct statx. */
+struct iotrap_pool_statx {
+	uint64_t words[32];
+};
+void iotrap_pool_look(const struct iotrap_pool_statx *from, struct iotrap_pool_look *to);
+
+/*
+ * Files without descriptors, in the ring's own table: makes room for at most count (RLIMIT_NOFILE
+ * bounds it); how many there are, or -errno.
+ */
+int iotrap_ring_make_files(struct iotrap_ring *ring, uint32_t count);
+/* Queues the opening of a file into a slot (IORING_OP_OPENAT, Linux 5.15): 1, or 0: full. */
+int iotrap_ring_queue_open(struct iotrap_ring *ring, const char *path, uint32_t flags,
+			   uint32_t slot, uint64_t user_data);
+/* Queues statx(2), past all caches, of a path, or of a descriptor when path is NULL. */
+int iotrap_ring_queue_statx(struct iotrap_ring *ring, int fd, const char *_Nullable path,
+			    struct iotrap_pool_statx *to, uint64_t user_data);
+
+/* The name of an open file, without a terminating zero: its length, or -errno. */
+int iotrap_descriptor_path(int fd, char *buffer, uint32_t bytes);
+/*
+ * A path without symbolic links in front of its last component, zero-terminated. The last
+ * one is not touched: it may be a mount that does not answer. Its length, or -errno.
+ */
+int iotrap_canonical_path(const char *path, char *buffer, uint32_t bytes);
+/* Drops pages of a file from the page cache, as a direct write to it does. */
+void iotrap_drop_cached(int fd, int64_t offset, int64_t bytes);
+/* Nonzero when the file lies on a mount that nobody can write to. */
+int iotrap_on_read_only_mount(int fd);
+
 /* --- what the hooks report ------------------------------------------------------------ */
 
 /* Nonzero when pools are configured and in use. */
