@@ -131,6 +131,29 @@ EXPORT int dup3(int fd, int target, int flags)
 	return copied(REAL(dup3)(fd, target, flags));
 }
 
+/*
+ * A buffered file that is locked is shared with others, whose view of it the mount
+ * keeps right on the program's own path only.
+ */
+static inline void locking(int fd)
+{
+	if (iotrap_pools_listen())
+		iotrap_pool_locked(fd);
+}
+
+EXPORT int flock(int fd, int operation)
+{
+	locking(fd);
+	return REAL(flock)(fd, operation);
+}
+
+EXPORT int lockf(int fd, int command, off_t length)
+{
+	locking(fd);
+	return REAL(lockf)(fd, command, length);
+}
+ALIAS_OF(lockf64, lockf);
+
 EXPORT int fcntl(int fd, int command, ...)
 {
 	va_list arguments;
@@ -142,6 +165,8 @@ EXPORT int fcntl(int fd, int command, ...)
 	va_end(arguments);
 	if (is_hidden(fd))
 		return not_open();
+	if (iotrap_is_lock(command))
+		locking(fd);
 	result = REAL(fcntl)(fd, command, argument);
 	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
 		return copied(result);

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/sem.h>
@@ -19,6 +21,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "iotrap_pool.h"
 #include "iotrap_posix.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -167,6 +170,38 @@ static inline void iotrap_count_end(struct iotrap_counted *counted, int failed)
 static inline int iotrap_is_bare(void)
 {
 	return iotrap_self()->state == IOTRAP_STATE_BARE || !iotrap_active;
+}
+
+/* Nonzero when mount pools must hear of what becomes of a file. Before start they need not. */
+static inline int iotrap_pools_listen(void)
+{
+	return unlikely(__atomic_load_n(&iotrap_pools_active, __ATOMIC_RELAXED)) &&
+	       !iotrap_is_bare();
+}
+
+/* Nonzero for the commands of fcntl(2) that take or drop a lock. */
+static inline int iotrap_is_lock(int command)
+{
+	return command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK ||
+	       command == F_OFD_SETLKW;
+}
+
+/*
+ * A file is about to be mapped. Before the call: from the first moment on what the
+ * mapping shows may not be written through another path.
+ */
+static inline void iotrap_mapping(int fd, int flags)
+{
+	if (iotrap_pools_listen() && fd >= 0 && !(flags & MAP_ANONYMOUS))
+		iotrap_pool_mapped(fd);
+}
+
+/* syncfs(2) has ended; what other paths of the file's pool hold belongs to it. */
+static inline int iotrap_synced_all(int fd, int result)
+{
+	if (result < 0 || !iotrap_pools_listen())
+		return result;
+	return (int)iotrap_answer(iotrap_pool_sync_all(fd));
 }
 
 /*

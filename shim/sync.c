@@ -32,7 +32,7 @@ EXPORT int sync_file_range(int fd, off_t offset, off_t bytes, unsigned int flags
 
 EXPORT int syncfs(int fd)
 {
-	COUNT_ONLY(int, IOTRAP_OP_SYNC, fd, REAL(syncfs)(fd), < 0);
+	COUNT_ONLY(int, IOTRAP_OP_SYNC, fd, iotrap_synced_all(fd, REAL(syncfs)(fd)), < 0);
 }
 
 EXPORT void sync(void)
@@ -44,21 +44,41 @@ EXPORT void sync(void)
 	iotrap_count_end(&counted, 0);
 }
 
+/* A call that failed may have changed the size all the same. */
+static inline int resized(int fd, int result)
+{
+	if (iotrap_pools_listen())
+		iotrap_pool_resized(fd);
+	return result;
+}
+
 EXPORT int ftruncate(int fd, off_t length)
 {
-	COUNT_ONLY(int, IOTRAP_OP_TRUNCATE, fd, REAL(ftruncate)(fd, length), < 0);
+	COUNT_ONLY(int, IOTRAP_OP_TRUNCATE, fd, resized(fd, REAL(ftruncate)(fd, length)), < 0);
 }
 ALIAS_OF(ftruncate64, ftruncate);
 
+EXPORT int truncate(const char *path, off_t length)
+{
+	int result = REAL(truncate)(path, length);
+
+	if (iotrap_pools_listen())
+		iotrap_pool_resized_any();
+	return result;
+}
+ALIAS_OF(truncate64, truncate);
+
 EXPORT int fallocate(int fd, int mode, off_t offset, off_t bytes)
 {
-	COUNT_ONLY(int, IOTRAP_OP_ALLOCATE, fd, REAL(fallocate)(fd, mode, offset, bytes), < 0);
+	COUNT_ONLY(int, IOTRAP_OP_ALLOCATE, fd,
+		   resized(fd, REAL(fallocate)(fd, mode, offset, bytes)), < 0);
 }
 ALIAS_OF(fallocate64, fallocate);
 
 /* Returns an error number and leaves errno alone. */
 EXPORT int posix_fallocate(int fd, off_t offset, off_t bytes)
 {
-	COUNT_ONLY(int, IOTRAP_OP_ALLOCATE, fd, REAL(posix_fallocate)(fd, offset, bytes), != 0);
+	COUNT_ONLY(int, IOTRAP_OP_ALLOCATE, fd,
+		   resized(fd, REAL(posix_fallocate)(fd, offset, bytes)), != 0);
 }
 ALIAS_OF(posix_fallocate64, posix_fallocate);

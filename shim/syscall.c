@@ -60,6 +60,32 @@ static long counted_call(uint32_t operation, long number, long a, long b, long c
 	return result;
 }
 
+/* Numbers of calls that change a file's size, or sync all of a file system. */
+static long size_call(long number, long a, long b, long c, long d, long e, long f)
+{
+	long result;
+
+	switch (number) {
+	case SYS_truncate:
+		result = RAW();
+		if (iotrap_pools_listen())
+			iotrap_pool_resized_any();
+		return result;
+	case SYS_syncfs:
+		result = counted_call(IOTRAP_OP_SYNC, number, a, b, c, d, e, f);
+		return iotrap_synced_all((int)a, (int)result);
+	case SYS_ftruncate:
+		result = counted_call(IOTRAP_OP_TRUNCATE, number, a, b, c, d, e, f);
+		break;
+	default: /* SYS_fallocate */
+		result = counted_call(IOTRAP_OP_ALLOCATE, number, a, b, c, d, e, f);
+		break;
+	}
+	if (iotrap_pools_listen())
+		iotrap_pool_resized((int)a);
+	return result;
+}
+
 static long open_call(long number, long a, long b, long c, long d, long e, long f)
 {
 	long flags = 0;
@@ -104,6 +130,8 @@ static long descriptor_call(long number, long a, long b, long c, long d, long e)
 		return dup3((int)a, (int)b, (int)c);
 	case SYS_fcntl:
 		return fcntl((int)a, (int)b, (void *)c);
+	case SYS_flock:
+		return flock((int)a, (int)b);
 	case SYS_execve:
 		return execve((const char *)a, (char *const *)b, (char *const *)c);
 	default: /* SYS_execveat */
@@ -143,6 +171,9 @@ static long other_call(long number, long a, long b, long c, long d, long e, long
 	case SYS_connect:
 		iotrap_settle_rings();
 		return RAW();
+	case SYS_mmap:
+		iotrap_mapping((int)e, (int)d);
+		return RAW();
 	case SYS_munmap:
 	case SYS_mprotect:
 	case SYS_mremap:
@@ -176,12 +207,12 @@ long iotrap_syscall_hook(long number, long a, long b, long c, long d, long e, lo
 	case SYS_sync_file_range:
 		return counted_call(IOTRAP_OP_SYNC_FILE_RANGE, number, a, b, c, d, e, f);
 	case SYS_sync:
-	case SYS_syncfs:
 		return counted_call(IOTRAP_OP_SYNC, number, a, b, c, d, e, f);
+	case SYS_syncfs:
+	case SYS_truncate:
 	case SYS_ftruncate:
-		return counted_call(IOTRAP_OP_TRUNCATE, number, a, b, c, d, e, f);
 	case SYS_fallocate:
-		return counted_call(IOTRAP_OP_ALLOCATE, number, a, b, c, d, e, f);
+		return size_call(number, a, b, c, d, e, f);
 #ifdef SYS_open
 	case SYS_open:
 	case SYS_creat:
@@ -197,6 +228,7 @@ long iotrap_syscall_hook(long number, long a, long b, long c, long d, long e, lo
 	case SYS_dup:
 	case SYS_dup3:
 	case SYS_fcntl:
+	case SYS_flock:
 	case SYS_execve:
 	case SYS_execveat:
 		return descriptor_call(number, a, b, c, d, e);
