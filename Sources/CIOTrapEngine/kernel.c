@@ -67,22 +67,81 @@ int iotrap_status_flags(int fd)
 	return (int)SYS3(SYS_fcntl, fd, F_GETFL, 0);
 }
 
-int iotrap_file_facts(int fd, struct iotrap_file_facts *facts)
+/* Fills in all but the flags; fstat(2) is in every filter's list. */
+static long facts_by_fstat(int fd, struct iotrap_file_facts *facts)
 {
 	struct stat status;
 	long result = SYS3(SYS_fstat, fd, &status, 0);
 
 	if (result < 0)
-		return (int)result;
-	result = iotrap_status_flags(fd);
-	if (result < 0)
-		return (int)result;
+		return result;
 	facts->device = (uint64_t)status.st_dev;
 	facts->inode = (uint64_t)status.st_ino;
 	facts->size = status.st_size;
 	facts->mode = status.st_mode;
+	return 0;
+}
+
+static long facts_by_statx(int fd, struct iotrap_file_facts *facts)
+{
+	struct statx status;
+	long result = SYS6(SYS_statx, fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS,
+			   &status, 0);
+
+	if (result < 0)
+		return result;
+	facts->device = makedev(status.stx_dev_major, status.stx_dev_minor);
+	facts->inode = status.stx_ino;
+	facts->size = (int64_t)status.stx_size;
+	facts->mode = status.stx_mode;
+	return 0;
+}
+
+/*
+ * Whether statx(2) may be tried: 0 until that is known, then 1 or 2. Under a filter it
+ * is not: filters may kill for a call that they do not list. A program that installs
+ * one later is left alone from then on.
+ */
+static uint32_t statx_state;
+enum { STATX_USED = 1, STATX_AVOIDED = 2 };
+
+static long basic_facts(int fd, struct iotrap_file_facts *facts)
+{
+	uint32_t state = __atomic_load_n(&statx_state, __ATOMIC_RELAXED);
+	long result;
+
+	if (state == 0) {
+		state = iotrap_seccomp_filtered() ? STATX_AVOIDED : STATX_USED;
+		__atomic_store_n(&statx_state, state, __ATOMIC_RELAXED);
+	}
+	if (state == STATX_USED) {
+		result = facts_by_statx(fd, facts);
+		if (result != -ENOSYS && result != -EPERM)
+			return result;
+		__atomic_store_n(&statx_state, STATX_AVOIDED, __ATOMIC_RELAXED);
+	}
+	return facts_by_fstat(fd, facts);
+}
+
+static int with_status_flags(int fd, struct iotrap_file_facts *facts, long result)
+{
+	if (result < 0)
+		return (int)result;
+	result = iotrap_status_flags(fd);
+	if (result < 0)
+		return (int)result;
 	facts->status_flags = (uint32_t)result;
 	return 0;
+}
+
+int iotrap_file_facts(int fd, struct iotrap_file_facts *facts)
+{
+	return with_status_flags(fd, facts, basic_facts(fd, facts));
+}
+
+int iotrap_file_facts_now(int fd, struct iotrap_file_facts *facts)
+{
+	return with_status_flags(fd, facts, facts_by_fstat(fd, facts));
 }
 
 int iotrap_file_is_pseudo(int fd, uint64_t device)

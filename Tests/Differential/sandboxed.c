@@ -64,14 +64,45 @@ static void forbidden(void)
 	observe_child("forbidden", pid);
 }
 
+/* A filter that was there before, and kills for a call that this program does not make itself. */
+static void started_within(char *self)
+{
+	static const int numbers[] = {SYS_statx};
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		char *words[] = {self, ".", "again", NULL};
+
+		install_filter(numbers, 1, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_ALLOW);
+		execv("/proc/self/exe", words);
+		_exit(97);
+	}
+	observe_child("started within", pid);
+}
+
+static int within(void)
+{
+	int fd = open("box", O_RDWR);
+	int direct = open("box", O_RDWR | O_DIRECT);
+
+	NEED(fd >= 0 && direct >= 0);
+	calls(fd, direct);
+	CALL(fsync(fd));
+	CALL(fdatasync(direct));
+	return 7;
+}
+
 int main(int count, char **arguments)
 {
 	observe_begin(count, arguments);
-	require_direct();
 	buffer = pages(1 * MIB);
+	if (count > 2)
+		return within();
+	require_direct();
 	make_file("box", 1 * MIB, 1);
 	one("before any I/O", 0);
 	one("after I/O", 1);
 	forbidden();
+	started_within(arguments[0]);
 	return 0;
 }

@@ -31,8 +31,13 @@ struct iotrap_file_facts {
 	uint32_t status_flags; /* F_GETFL */
 };
 
-/* fstat(2) + fcntl(F_GETFL): 0 or -errno. */
+/*
+ * What this machine knows of the file, without asking a server for it: 0 or -errno.
+ * The size may be an old one where other machines, or other mounts, change it.
+ */
 int iotrap_file_facts(int fd, struct iotrap_file_facts *facts);
+/* The same as fstat(2) has it: as fresh as the file system finds necessary. */
+int iotrap_file_facts_now(int fd, struct iotrap_file_facts *facts);
 
 /* F_GETFL, or -errno. */
 int iotrap_status_flags(int fd);

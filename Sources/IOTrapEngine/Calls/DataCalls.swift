@@ -138,9 +138,12 @@ enum DataCalls {
     ) -> Int64 {
         var facts = iotrap_file_facts()
         if setting == IOTRAP_SETTING_AUTO.rawValue || shape.writes {
-            if iotrap_file_facts(call.pointee.descriptor, &facts) < 0 {
-                return decline(thread, call, IOTRAP_REASON_BAD_DESCRIPTOR)
-            }
+            // Writes rely on the size: an old one would let the pieces of a longer file overtake
+            // each other, or keep a file that has grown from being cut for ever.
+            let fd = call.pointee.descriptor
+            let result =
+                shape.writes ? iotrap_file_facts_now(fd, &facts) : iotrap_file_facts(fd, &facts)
+            if result < 0 { return decline(thread, call, IOTRAP_REASON_BAD_DESCRIPTOR) }
         }
         if setting == IOTRAP_SETTING_AUTO.rawValue {
             let isSplit = technique == IOTRAP_TECHNIQUE_SPLIT
