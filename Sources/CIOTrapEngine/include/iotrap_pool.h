@@ -85,8 +85,47 @@ struct iotrap_path_words {
 	uint32_t plain_in_flight; /* calls that program threads make on it themselves */
 	uint64_t plain_ns;        /* smoothed time of such a call */
 	uint64_t queued_bytes;    /* in flight through the service thread */
-	uint64_t line[4];
+	uint64_t durable_ns;      /* first path of a pool: its last small durable write */
+	uint64_t line[3];
 };
+
+/* --- paths, as they are counted ------------------------------------------------------ */
+
+static inline char *iotrap_stats_path_pool(struct iotrap_stats_path *path)
+{
+	return path->pool;
+}
+
+static inline char *iotrap_stats_path_text(struct iotrap_stats_path *path)
+{
+	return path->path;
+}
+
+static inline struct iotrap_stats_histogram *
+iotrap_stats_path_latency(struct iotrap_stats_path *path)
+{
+	return &path->latency;
+}
+
+IOTRAP_WORD(stats_path, uint32_t, state)
+IOTRAP_WORD(stats_path, uint32_t, files)
+IOTRAP_WORD(stats_path, uint64_t, requests)
+IOTRAP_WORD(stats_path, uint64_t, read_bytes)
+IOTRAP_WORD(stats_path, uint64_t, write_bytes)
+IOTRAP_WORD(stats_path, uint64_t, syncs)
+IOTRAP_WORD(stats_path, uint64_t, errors)
+IOTRAP_WORD(stats_path, uint64_t, reissued)
+IOTRAP_WORD(stats_path, uint64_t, ejections)
+IOTRAP_WORD(stats_path, uint64_t, returns)
+IOTRAP_WORD(stats_path, uint64_t, hedges)
+IOTRAP_WORD(stats_path, uint64_t, hedges_won)
+IOTRAP_WORD(stats_path, uint64_t, in_flight_bytes)
+IOTRAP_WORD(stats_path, uint64_t, window_bytes)
+IOTRAP_WORD(stats_path, uint64_t, rate_bytes)
+IOTRAP_WORD(stats_path, uint64_t, latency_ns)
+IOTRAP_WORD(stats_histogram, uint64_t, count)
+IOTRAP_WORD(stats_histogram, uint64_t, sum_ns)
+IOTRAP_WORD(stats_histogram, uint64_t, max_ns)
 
 /* --- files ------------------------------------------------------------------------- */
 
@@ -117,7 +156,9 @@ struct iotrap_pool_file {
 	uint32_t name_bytes;
 	int64_t known_size; /* the file was at least that long */
 	uint64_t used_ns;   /* last time */
-	uint64_t line[4];
+	uint32_t last_generation;
+	uint32_t home_writes; /* transfers that the service thread gave to the home path */
+	uint64_t line[3];
 	char name[IOTRAP_POOL_NAME_MAX]; /* below each path of the pool, zero-terminated */
 };
 
@@ -125,6 +166,7 @@ IOTRAP_WORD(path_words, uint32_t, state)
 IOTRAP_WORD(path_words, uint32_t, plain_in_flight)
 IOTRAP_WORD(path_words, uint64_t, plain_ns)
 IOTRAP_WORD(path_words, uint64_t, queued_bytes)
+IOTRAP_WORD(path_words, uint64_t, durable_ns)
 IOTRAP_WORD(pool_file, uint32_t, users)
 IOTRAP_WORD(pool_file, uint32_t, generation)
 IOTRAP_WORD(pool_file, uint32_t, restricted)

@@ -5,6 +5,9 @@ import Synchronization
 /// The process's statistics segment, as far as this process has it mapped.
 struct SegmentState {
     var header: UnsafeMutablePointer<iotrap_stats_header>?
+    /// Records of the paths of mount pools, behind the header; nil without any.
+    var paths: UnsafeMutablePointer<iotrap_stats_path>?
+    var pathCount: UInt32
     /// Mapped groups of blocks; a group is never unmapped.
     var groups: InlineArray<64, UInt>
     var processID: Int32
@@ -24,6 +27,12 @@ enum Segment {
         (Int(iotrap_block_counters_bytes()) + 4095) & ~4095
     }
     static var groupBytes: Int { blockBytes * Int(groupBlocks) }
+
+    /// What comes before the blocks: the header and the records of paths.
+    private static var headerBytes: Int {
+        let paths = Int(state.pointee.pathCount) * MemoryLayout<iotrap_stats_path>.stride
+        return (Int(IOTRAP_STATS_HEADER_BYTES) + paths + 4095) & ~4095
+    }
 
     private static var state: UnsafeMutablePointer<SegmentState> {
         address(of: &process.pointee.segment)
@@ -98,6 +107,7 @@ enum Segment {
     /// A child after fork: the parent's segment is not mapped here and must be forgotten.
     static func forget() {
         state.pointee.header = nil
+        state.pointee.paths = nil
         state.pointee.groups = InlineArray(repeating: 0)
         state.pointee.isRefused = false
         for index in 0..<IOTRAP_STATS_BLOCKS_MAX { iotrap_block_owner(index).pointee = 0 }
@@ -107,14 +117,14 @@ enum Segment {
 
     private static func create() -> Bool {
         state.pointee.processID = iotrap_process_id()
-        let bytes = Int(IOTRAP_STATS_HEADER_BYTES) + groupBytes
+        state.pointee.pathCount = PathStatistics.configuredCount
+        let bytes = headerBytes + groupBytes
         let fd = withDirectory { iotrap_private_file($0, $1, Int64(bytes)) }
         guard fd >= 0 else {
             Log.line("no statistics: the segment cannot be made, error ", decimal: UInt64(-fd))
             return false
         }
         defer { iotrap_close_raw(fd) }
-        let headerBytes = Int(IOTRAP_STATS_HEADER_BYTES)
         guard let page = iotrap_map_shared(fd, 0, headerBytes),
             iotrap_reserve(page, headerBytes, fd, 0) == 0,
             mapGroup(0, fd)
@@ -126,6 +136,12 @@ enum Segment {
             return false
         }
         let header = page.assumingMemoryBound(to: iotrap_stats_header.self)
+        if state.pointee.pathCount > 0 {
+            let paths = page.advanced(by: Int(IOTRAP_STATS_HEADER_BYTES))
+                .assumingMemoryBound(to: iotrap_stats_path.self)
+            PathStatistics.name(paths, count: state.pointee.pathCount)
+            state.pointee.paths = paths
+        }
         fill(header)
         state.pointee.header = header
         return true
@@ -133,7 +149,9 @@ enum Segment {
 
     private static func fill(_ header: UnsafeMutablePointer<iotrap_stats_header>) {
         header.pointee.version = IOTRAP_STATS_VERSION
-        header.pointee.header_bytes = IOTRAP_STATS_HEADER_BYTES
+        header.pointee.header_bytes = UInt32(headerBytes)
+        header.pointee.path_count = state.pointee.pathCount
+        header.pointee.path_bytes = UInt32(MemoryLayout<iotrap_stats_path>.stride)
         header.pointee.block_bytes = UInt32(blockBytes)
         header.pointee.operation_count = IOTRAP_OP_COUNT.rawValue
         header.pointee.technique_count = IOTRAP_TECHNIQUE_COUNT.rawValue
@@ -162,7 +180,7 @@ enum Segment {
     /// on kernels that cannot do that (before 5.14) the whole block is allocated in the file here.
     private static func ensureBlock(_ index: UInt32) -> Bool {
         let group = index / groupBlocks
-        let offset = Int64(IOTRAP_STATS_HEADER_BYTES) + Int64(index) * Int64(blockBytes)
+        let offset = Int64(headerBytes) + Int64(index) * Int64(blockBytes)
         if let block = block(index) {
             if iotrap_reserve(block, countersBytes, -1, 0) == 0 { return true }
         }
@@ -170,7 +188,7 @@ enum Segment {
         guard fd >= 0 else { return false }
         defer { iotrap_close_raw(fd) }
         if block(index) == nil {
-            let end = Int64(IOTRAP_STATS_HEADER_BYTES) + Int64(group + 1) * Int64(groupBytes)
+            let end = Int64(headerBytes) + Int64(group + 1) * Int64(groupBytes)
             guard iotrap_grow_file(fd, end) == 0, mapGroup(group, fd) else { return false }
         }
         guard let block = block(index) else { return false }
@@ -184,7 +202,7 @@ enum Segment {
     static var hasWholeBlocks: Bool { state.pointee.hasWholeBlocks }
 
     private static func mapGroup(_ group: UInt32, _ fd: Int32) -> Bool {
-        let offset = Int64(IOTRAP_STATS_HEADER_BYTES) + Int64(group) * Int64(groupBytes)
+        let offset = Int64(headerBytes) + Int64(group) * Int64(groupBytes)
         guard let base = iotrap_map_shared(fd, offset, groupBytes) else { return false }
         state.pointee.groups[Int(group)] = UInt(bitPattern: base)
         return true
