@@ -209,8 +209,11 @@ private struct PathSegment {
                         0, writes: thread % 2 == 0, bytes: 1,
                         nanoseconds: index * 4 + UInt64(thread), failed: false)
                 }
+                // Long enough for all of them to be at it at the same time.
+                for _ in 0..<1_000_000 { PathStatistics.reissued(0) }
             }
             let record = segment.record(0)
+            #expect(record.reissued == 4_000_000)
             #expect(record.requests == 80_000 && record.latency.count == 80_000)
             #expect(record.read_bytes == 40_000 && record.write_bytes == 40_000)
             #expect(record.latency.sum_ns == 79_999 * 40_000)
