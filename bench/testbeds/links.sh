@@ -35,8 +35,8 @@ fail() {
 
 # Asks the kernel's table, never the mount: a stalled or dead one would not answer.
 type_at() {
-	local escaped=${1// /\\040}
-	awk -v at="$escaped" '$5 == at { for (i = 7; i < NF; i++) if ($i == "-") type = $(i + 1) }
+	at=${1// /\\040} awk '$5 == ENVIRON["at"] {
+		for (i = 7; i < NF; i++) if ($i == "-") type = $(i + 1) }
 		END { print type }' /proc/self/mountinfo
 }
 
