@@ -18,9 +18,11 @@
 #define LIBRARY "libiotrap-preload.so"
 #define SETTINGS_MAX 16
 #define ENTRIES_MAX 32768
+/* The kernel takes 128 KiB an entry, and mount pools can fill much of that. */
+#define SETTINGS_BYTES (192u << 10)
 
 static char library_path[PATH_MAX];
-static char settings_text[4096];
+static char settings_text[SETTINGS_BYTES];
 static const char *settings[SETTINGS_MAX];
 static size_t settings_count;
 
