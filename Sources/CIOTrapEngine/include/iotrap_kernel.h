@@ -142,6 +142,12 @@ int iotrap_reserve_pages(void *address, size_t bytes);
 /* Appends one line to a log file made private to the user; failures are ignored. */
 void iotrap_append_line(const char *path, const char *line, size_t bytes);
 
+/*
+ * Reads a whole regular file without ever waiting for a writer: bytes read, or -errno. -EFBIG when
+ * it is longer than the buffer, -EINVAL or -EISDIR when it is no regular file.
+ */
+long iotrap_read_file(const char *path, void *buffer, size_t bytes);
+
 /* The path of the running program, zero-terminated, the front cut off if it is too long. */
 void iotrap_program_path(char *buffer, size_t bytes);
 uint32_t iotrap_effective_user(void);

@@ -45,10 +45,22 @@ public struct ConfigurationParser {
     ) throws(ConfigurationError) {
         var equal = item.lowerBound
         while equal < item.upperBound && bytes[equal] != UInt8(ascii: "=") { equal += 1 }
-        let key = item.lowerBound..<equal
         let value = min(equal + 1, item.upperBound)..<item.upperBound
+        try set(item.lowerBound..<equal, value, item, into: &configuration)
+    }
+
+    /// Takes one setting.
+    ///
+    /// - Parameters:
+    ///   - key: where its name stands in the text.
+    ///   - value: where its value stands.
+    ///   - item: both, for errors.
+    func set(
+        _ key: Range<Int>, _ value: Range<Int>, _ item: Range<Int>,
+        into configuration: inout Configuration
+    ) throws(ConfigurationError) {
         guard isKnown(key) else { throw error(.unknownKey, key) }
-        guard equal < item.upperBound && !value.isEmpty else { throw error(.missingValue, item) }
+        guard !value.isEmpty else { throw error(.missingValue, item) }
 
         if isTechnique(key) {
             try parseTechnique(key, value, item, into: &configuration)

@@ -23,7 +23,23 @@ enum EnvironmentReader {
                 return false
             }
         }
-        return readMode(environment) && readSettings(environment)
+        let file = readFile(environment)
+        guard file != .off, readMode(environment), readSettings(environment) else {
+            dropPools()
+            return false
+        }
+        // Pools that were meant are all used, or none.
+        if file == .poolsRefused || !readPools(environment) { dropPools() }
+        return true
+    }
+
+    /// What is left to do with a configuration file that was looked at.
+    private enum Outcome {
+        case good
+        /// Something is wrong with pools: the rest of the library works as without them.
+        case poolsRefused
+        /// A setting is wrong.
+        case off
     }
 
     private static func readMode(_ environment: Environment?) -> Bool {
@@ -53,6 +69,81 @@ enum EnvironmentReader {
             Log.line("off: IOTRAP_SET has ", quoting: item, "; ", error.remedy)
             return false
         }
+    }
+
+    private static func readFile(_ environment: Environment?) -> Outcome {
+        guard let path = value("IOTRAP_CONFIG", environment), path[0] != 0 else { return .good }
+        do throws(PoolError) {
+            let file = try ConfigurationFile(path)
+            return file.withBytes { parseFile($0) }
+        } catch {
+            Log.refusal(
+                "pools are not used: IOTRAP_CONFIG", line: 0, quoting: buffer(path),
+                error.reason, error.remedy)
+            return .poolsRefused
+        }
+    }
+
+    private static func parseFile(_ bytes: UnsafeBufferPointer<UInt8>) -> Outcome {
+        guard let pools = makePools() else { return .poolsRefused }
+        do throws(PoolError) {
+            let parser = PoolParser(pools)
+            try parser.parseFile(bytes, configuration: &process.pointee.configuration)
+            return .good
+        } catch {
+            let isSetting: Bool
+            if case .setting = error.fault { isSetting = true } else { isSetting = false }
+            Log.refusal(
+                isSetting ? "off: IOTRAP_CONFIG" : "pools are not used: IOTRAP_CONFIG",
+                line: error.line, quoting: item(of: error, in: bytes), error.reason, error.remedy)
+            return isSetting ? .off : .poolsRefused
+        }
+    }
+
+    /// Reads `IOTRAP_MOUNT_POOLS` and `IOTRAP_FIJI`. False when the pools are refused, or there
+    /// are none.
+    private static func readPools(_ environment: Environment?) -> Bool {
+        if let text = value("IOTRAP_MOUNT_POOLS", environment), text[0] != 0 {
+            let bytes = buffer(text)
+            guard let pools = makePools() else { return false }
+            do throws(PoolError) {
+                try PoolParser(pools).parseList(bytes)
+            } catch {
+                Log.refusal(
+                    "pools are not used: IOTRAP_MOUNT_POOLS", line: 0,
+                    quoting: item(of: error, in: bytes), error.reason, error.remedy)
+                return false
+            }
+        }
+        guard let pools = process.pointee.pools, pools.pointee.pool_count > 0 else { return false }
+        if let text = value("IOTRAP_FIJI", environment), PoolParser.isYes(buffer(text)) {
+            PoolParser(pools).keepBulkOffPrimary()
+        }
+        return true
+    }
+
+    private static func item(
+        of error: PoolError, in bytes: UnsafeBufferPointer<UInt8>
+    ) -> UnsafeBufferPointer<UInt8> {
+        UnsafeBufferPointer(rebasing: bytes[error.start..<(error.start + error.count)])
+    }
+
+    /// The table of pools, made when there is none.
+    private static func makePools() -> UnsafeMutablePointer<iotrap_pool_table>? {
+        if let pools = process.pointee.pools { return pools }
+        let bytes = MemoryLayout<iotrap_pool_table>.size
+        guard let pages = iotrap_pages(bytes, 0) else {
+            Log.line("pools are not used: no memory for them")
+            return nil
+        }
+        process.pointee.pools = pages.assumingMemoryBound(to: iotrap_pool_table.self)
+        return process.pointee.pools
+    }
+
+    private static func dropPools() {
+        guard let pools = process.pointee.pools else { return }
+        process.pointee.pools = nil
+        iotrap_pages_free(pools, MemoryLayout<iotrap_pool_table>.size)
     }
 
     private static func chooseDirectory(_ environment: Environment?) {

@@ -9,21 +9,52 @@ enum Log {
         _ rest: StaticString = "", _ remedy: StaticString = ""
     ) {
         guard process.pointee.logPath.count > 0 else { return }
+        var line = begin(text)
+        if let decimal { _ = line.append(decimal: decimal) }
+        if let quoting { quote(quoting, in: &line) }
+        _ = line.append(rest)
+        _ = line.append(remedy)
+        end(&line)
+    }
+
+    /// Writes why a part of the environment, or of a file when it has a line, was refused.
+    static func refusal(
+        _ text: StaticString, line number: Int, quoting: UnsafeBufferPointer<UInt8>,
+        _ reason: StaticString, _ remedy: StaticString
+    ) {
+        guard process.pointee.logPath.count > 0 else { return }
+        var line = begin(text)
+        if number > 0 {
+            _ = line.append(" line ")
+            _ = line.append(decimal: UInt64(number))
+        }
+        _ = line.append(": ")
+        quote(quoting, in: &line)
+        _ = line.append(" ")
+        _ = line.append(reason)
+        _ = line.append("; ")
+        _ = line.append(remedy)
+        end(&line)
+    }
+
+    private static func begin(_ text: StaticString) -> PathBuffer {
         var line = PathBuffer()
         _ = line.append("iotrap[")
         _ = line.append(decimal: UInt64(iotrap_process_id()))
         _ = line.append("]: ")
         _ = line.append(text)
-        if let decimal { _ = line.append(decimal: decimal) }
-        if let quoting {
-            _ = line.append(UInt8(ascii: "'"))
-            for byte in quoting.prefix(64) {
-                _ = line.append(byte >= 32 && byte < 127 ? byte : UInt8(ascii: "?"))
-            }
-            _ = line.append(UInt8(ascii: "'"))
+        return line
+    }
+
+    private static func quote(_ bytes: UnsafeBufferPointer<UInt8>, in line: inout PathBuffer) {
+        _ = line.append(UInt8(ascii: "'"))
+        for byte in bytes.prefix(64) {
+            _ = line.append(byte >= 32 && byte < 127 ? byte : UInt8(ascii: "?"))
         }
-        _ = line.append(rest)
-        _ = line.append(remedy)
+        _ = line.append(UInt8(ascii: "'"))
+    }
+
+    private static func end(_ line: inout PathBuffer) {
         // A line that does not fit is cut, and still ends as a line.
         if !line.append("\n") { line.cutLine() }
         let count = line.count
