@@ -36,9 +36,12 @@ struct PathModel {
     static let overheadSpanNanoseconds: UInt64 = 250_000_000
     static let recentSpanNanoseconds: UInt64 = 2_000_000_000
     static let lateNanosecondsMin: UInt64 = 20_000_000
+    static let stalledNanosecondsMin: UInt64 = 100_000_000
     static let lateNanosecondsUnknown: UInt64 = 1_000_000_000
     /// Idle as long as that, a path may have saved up a burst that says nothing of its rate.
     static let burstNanoseconds: UInt64 = 50_000_000
+    /// So many at once are enough to prove a rate for any size.
+    static let provenBytesMin: UInt64 = 256 << 10
     /// For a path of weight 1, as long as no path is measured.
     static let guessedRateBytes: UInt64 = 256 << 20
 
@@ -70,6 +73,7 @@ struct PathModel {
         bytes: UInt64, isBulk: Bool, took nanoseconds: UInt64, now: UInt64, failed: Bool,
         isRead: Bool = true
     ) {
+        let wasStalled = isStalled(now: now)
         pass(to: now)
         let together = inFlightBytes
         inFlight = inFlight == 0 ? 0 : inFlight &- 1
@@ -85,16 +89,20 @@ struct PathModel {
         times.note(
             greatest == 0 ? nanoseconds : min(nanoseconds, max(2 &* greatest, 1_000_000)),
             now: now, span: Self.recentSpanNanoseconds)
-        latencyNanoseconds =
-            latencyNanoseconds == 0
-            ? nanoseconds
-            : latencyNanoseconds &- latencyNanoseconds / 8 &+ nanoseconds / 8
-        interval.ended(bytes: bytes, took: nanoseconds)
-        if interval.isComplete { closeInterval() }
+        let latencyBefore = latencyNanoseconds == 0 ? nanoseconds : latencyNanoseconds
+        latencyNanoseconds = latencyBefore &- latencyBefore / 8 &+ nanoseconds / 8
+        // A path that stood still has shown nothing of how fast it moves.
+        if wasStalled {
+            interval = .empty
+        } else {
+            interval.ended(bytes: bytes, took: nanoseconds)
+        }
+        if interval.isComplete(isFirst: rateBytes == 0) { closeInterval(now: now) }
         let explained = nanosecondsToMove(together)
+        // Nor does one request that was held up keep the path from being used.
         overheads.note(
-            nanoseconds > explained ? nanoseconds &- explained : 0, now: now,
-            span: Self.overheadSpanNanoseconds)
+            min(nanoseconds > explained ? nanoseconds &- explained : 0, 2 &* latencyBefore),
+            now: now, span: Self.overheadSpanNanoseconds)
         window.ended(
             bytes: bytes, isBulk: isBulk, took: nanoseconds, now: now, rateBytes: rateBytes,
             latencyNanoseconds: latencyNanoseconds)
@@ -105,19 +113,32 @@ struct PathModel {
         if inFlight != 0 && now > changedTime {
             interval.busy(now &- changedTime, requests: UInt64(inFlight))
         }
+        if interval.isEmpty { interval.begins = now }
         changedTime = now
     }
 
-    private mutating func closeInterval() {
+    private func isStalled(now: UInt64) -> Bool {
+        let since = max(endedTime, busySince)
+        return rateBytes != 0 && now > since
+            && now &- since > max(4 &* times.greatest, Self.stalledNanosecondsMin)
+    }
+
+    private mutating func closeInterval(now: UInt64) {
         let moved = interval.rateBytes
         if rateBytes == 0 {
             rateBytes = moved
         } else if moved > rateBytes {
-            let rise = (moved &- rateBytes) / 2
-            rateBytes &+= interval.isAfterIdleness ? min(rise, rateBytes / 8) : rise
+            // What was saved up for a burst while the path had nothing to do is soon used up.
+            let limit: UInt64 =
+                interval.isAfterIdleness ? 8 : interval.isMostlyBusy(now: now) ? 1 : 4
+            rateBytes &+= min((moved &- rateBytes) / 2, rateBytes / limit)
         } else {
             let bound = interval.greatestRateBytes(leastNanoseconds: window.leastNanoseconds)
-            if bound < rateBytes { rateBytes &-= (rateBytes &- bound) / 2 }
+            if bound < rateBytes {
+                // From far off at once to where it is a matter of smoothing.
+                rateBytes = min(
+                    rateBytes &- (rateBytes &- bound) / 2, min(bound, .max / 4) &* 4)
+            }
         }
         rateBytes = max(rateBytes, 1)
         provenBytes = interval.meanInFlightBytes
@@ -136,7 +157,9 @@ struct PathModel {
     var overheadNanoseconds: UInt64 { overheads.least }
 
     /// Whether the rate says something of a request of so many bytes.
-    func isProven(bytes: UInt64) -> Bool { rateBytes != 0 && bytes <= 4 &* provenBytes }
+    func isProven(bytes: UInt64) -> Bool {
+        rateBytes != 0 && (bytes <= 4 &* provenBytes || provenBytes >= Self.provenBytesMin)
+    }
 
     /// Until a request of so many bytes, given to the path now, would end.
     func expectedNanoseconds(bytes: UInt64, now: UInt64) -> UInt64 {
@@ -194,13 +217,16 @@ struct PathInterval {
     private var tookNanoseconds: UInt64
     private var bytes: UInt64
     private var requests: UInt64
+    var begins: UInt64
     var isAfterIdleness: Bool
 
     static var empty: PathInterval {
         PathInterval(
             busyNanoseconds: 0, requestNanoseconds: 0, tookNanoseconds: 0, bytes: 0, requests: 0,
-            isAfterIdleness: false)
+            begins: 0, isAfterIdleness: false)
     }
+
+    var isEmpty: Bool { busyNanoseconds == 0 && requests == 0 }
 
     mutating func busy(_ nanoseconds: UInt64, requests: UInt64) {
         busyNanoseconds &+= nanoseconds
@@ -213,12 +239,17 @@ struct PathInterval {
         tookNanoseconds &+= nanoseconds
     }
 
-    /// Few requests make a rough rate, so they need more time.
-    var isComplete: Bool {
+    /// Few requests make a rough rate, so they need more time; but a rough one is better than none.
+    func isComplete(isFirst: Bool) -> Bool {
         let span = PathModel.intervalNanoseconds
+        if isFirst && requests >= 2 { return true }
         return busyNanoseconds >= span
             && (requests >= 4 || requests >= 2 && busyNanoseconds >= 2 &* span
                 || busyNanoseconds >= 5 &* span)
+    }
+
+    func isMostlyBusy(now: UInt64) -> Bool {
+        now &- begins <= busyNanoseconds &+ busyNanoseconds / 4
     }
 
     /// What the path moved, which it can do at least.

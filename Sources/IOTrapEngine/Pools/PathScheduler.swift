@@ -12,16 +12,20 @@ enum PathScheduler {
     /// Until what is known of a path that carries nothing counts for nothing.
     static let staleNanoseconds: UInt64 = 1_000_000_000
 
+    /// Paths are as good as each other within one part in so many.
+    static let tolerance: UInt64 = 10
+
     /// What is assumed of a path, in comparison with the others.
     private struct Assumption {
         var rateBytes: UInt64
         var overheadNanoseconds: UInt64
     }
 
-    /// Rate of the measured paths for each unit of weight: their mean, and the best.
+    /// Of the measured paths: the mean rate for each unit of weight, the best, and the least overhead.
     private struct PoolRate {
         var mean: UInt64
         var best: UInt64
+        var overheadNanoseconds: UInt64
     }
 
     /// The usable path on which a request is expected to end first; nil if none has room.
@@ -33,29 +37,59 @@ enum PathScheduler {
         isProtected: Bool, preferred: Int?, now: UInt64
     ) -> Int? {
         let pool = poolRate(models, usable)
-        var best: Int?
-        var bestNanoseconds = UInt64.max
-        var preferredNanoseconds = UInt64.max
+        var expected = InlineArray<64, UInt64>(repeating: .max)
+        var best = UInt64.max
         var left = usable
         while left != 0 {
             let path = left.trailingZeroBitCount
             left &= left &- 1
             let model = models + path
             if isProtected && isBulk && !model.pointee.hasRoom(bytes: bytes) { continue }
-            let assumed = assume(model, pool, bytes: bytes, now: now)
-            let expected = expectation(model, assumed, bytes: bytes, now: now)
-            if path == preferred { preferredNanoseconds = expected }
-            if expected < bestNanoseconds {
-                bestNanoseconds = expected
-                best = path
+            var assumed = assume(model, pool, bytes: bytes, now: now)
+            if isBulk && isTried(path, now: now) {
+                assumed.rateBytes = max(
+                    assumed.rateBytes,
+                    min(4 &* assumed.rateBytes, pool.mean &* model.pointee.relativeSpeed))
             }
+            expected[path] = expectation(model, assumed, bytes: bytes, now: now)
+            best = min(best, expected[path])
         }
-        if preferredNanoseconds != .max
-            && preferredNanoseconds &- bestNanoseconds <= bestNanoseconds / 10
-        {
+        if best == .max { return nil }
+        let good = best &+ best / tolerance
+        if let preferred, usable >> UInt64(preferred) & 1 != 0, expected[preferred] <= good {
             return preferred
         }
-        return best
+        return leastLoaded(models, usable, expected, atMost: good)
+    }
+
+    /// Of the paths that are as good as each other, the one with the least in flight. Paths over one
+    /// bottleneck are, whatever each carries, and without this one could carry all.
+    private static func leastLoaded(
+        _ models: Models, _ usable: UInt64, _ expected: borrowing InlineArray<64, UInt64>,
+        atMost good: UInt64
+    ) -> Int? {
+        var chosen: Int?
+        var leastLoad = UInt64.max
+        var left = usable
+        while left != 0 {
+            let path = left.trailingZeroBitCount
+            left &= left &- 1
+            if expected[path] > good { continue }
+            let model = models + path
+            let load = model.pointee.inFlightBytes / model.pointee.relativeSpeed
+            if load < leastLoad {
+                leastLoad = load
+                chosen = path
+            }
+        }
+        return chosen
+    }
+
+    /// Whether it is a path's turn to carry more than its rate suggests. One that carries little
+    /// over a bottleneck it shares looks slow for just that reason. Four turns last some 1.1 s.
+    @inline(__always)
+    private static func isTried(_ path: Int, now: UInt64) -> Bool {
+        now >> 28 & 3 == UInt64(path) & 3
     }
 
     private static func expectation(
@@ -71,6 +105,7 @@ enum PathScheduler {
         var sum: UInt64 = 0
         var weights: UInt64 = 0
         var best: UInt64 = 0
+        var overhead = UInt64.max
         var left = usable
         while left != 0 {
             let model = models + left.trailingZeroBitCount
@@ -80,9 +115,10 @@ enum PathScheduler {
             sum &+= rate
             weights &+= model.pointee.relativeSpeed
             best = max(best, rate / model.pointee.relativeSpeed)
+            overhead = min(overhead, model.pointee.overheadNanoseconds)
         }
-        if weights == 0 { return PoolRate(mean: 0, best: 0) }
-        return PoolRate(mean: sum / weights, best: best)
+        if weights == 0 { return PoolRate(mean: 0, best: 0, overheadNanoseconds: 0) }
+        return PoolRate(mean: sum / weights, best: best, overheadNanoseconds: overhead)
     }
 
     /// What was measured, if it was. What is not known is taken to be as the other paths are, and
@@ -103,13 +139,14 @@ enum PathScheduler {
         }
         if model.pointee.inFlight != 0 || now < model.pointee.endedTime { return assumed }
         let age = min(now &- model.pointee.endedTime, staleNanoseconds)
-        let hoped = (pool.best &+ pool.best / 4) &* weight
+        let hoped = (pool.best &+ pool.best / 16) &* weight
         if hoped > assumed.rateBytes {
             assumed.rateBytes &+= scaled(
                 hoped &- assumed.rateBytes, by: age, over: staleNanoseconds)
         }
         assumed.overheadNanoseconds &-= scaled(
-            assumed.overheadNanoseconds, by: age, over: staleNanoseconds)
+            assumed.overheadNanoseconds &- pool.overheadNanoseconds, by: age,
+            over: staleNanoseconds)
         return assumed
     }
 
