@@ -156,4 +156,77 @@ import Testing
         let parts = simulation.parts(from: 1600)
         #expect(parts[3] > 0.45 && parts[3] < 0.55)
     }
+
+    @Test func aPathThatStallsIsLeftAndTakenBack() {
+        let simulation = PathSimulation(mebibytes: [100, 100, 100, 100])
+        simulation.loads = [SimulatedLoad(bytes: 1 << 20, depth: 32)]
+        simulation.at(milliseconds: 2000) {
+            $0.storages[1].stall(now: $0.now, nanoseconds: 10_000_000_000)
+        }
+        simulation.run(milliseconds: 14_000)
+        #expect(simulation.mebibytesPerSecond(from: 2100, to: 3000) >= 0.7 * 400)
+        #expect(simulation.mebibytesPerSecond(from: 13_000, to: 14_000) >= 0.95 * 400)
+    }
+
+    @Test func weightsStandInForRatesUntilThereAreSome() {
+        let simulation = PathSimulation(
+            [100, 100, 300].map { SimulatedStorage(rateBytes: $0 << 20) }, weights: [1, 1, 3])
+        let shares = shares(simulation, bytes: 10 << 20)
+        #expect(shares.map(\.bytes) == [2 << 20, 2 << 20, 6 << 20])
+        // The first requests go to each, measured or not.
+        var chosen: Set<Int> = []
+        for _ in 0..<3 {
+            let path = PathScheduler.choose(
+                simulation.models, usable: 0b111, bytes: 4096, isBulk: false, isProtected: false,
+                preferred: 0, now: simulation.now)!
+            simulation.models[path].began(bytes: 4096, isBulk: false, now: simulation.now)
+            chosen.insert(path)
+        }
+        #expect(chosen == [0, 1, 2])
+    }
+
+    // MARK: - Shares
+
+    private func shares(
+        _ simulation: PathSimulation, bytes: UInt64, usable: UInt64? = nil, unit: UInt64 = 4096,
+        minimum: UInt64 = 64 << 10
+    ) -> [PathShare] {
+        withUnsafeTemporaryAllocation(of: PathShare.self, capacity: 64) { shares in
+            let count = PathScheduler.shares(
+                simulation.models, usable: usable ?? simulation.usable, bytes: bytes, unit: unit,
+                minimum: minimum, now: simulation.now, into: shares.baseAddress!)
+            return Array(shares[..<count])
+        }
+    }
+
+    @Test func sharesAddUpAndAreWhole() {
+        for paths in [1, 3, 4, 64] {
+            let simulation = PathSimulation(mebibytes: (0..<UInt64(paths)).map { 20 + $0 % 7 * 30 })
+            simulation.loads = [SimulatedLoad(bytes: 64 << 10, depth: 4 * paths)]
+            simulation.run(milliseconds: 500)
+            for bytes in [1, 4096, 65_537, 1 << 20, (16 << 20) + 1000, 1 << 32] as [UInt64] {
+                let shares = shares(simulation, bytes: bytes)
+                #expect(shares.reduce(0) { $0 + $1.bytes } == bytes)
+                #expect(shares.dropLast().allSatisfy { $0.bytes % 4096 == 0 })
+                #expect(shares.count == 1 || shares.allSatisfy { $0.bytes >= 60 << 10 })
+                #expect(Set(shares.map(\.path)).count == shares.count)
+                #expect(shares.allSatisfy { $0.path < paths })
+            }
+        }
+    }
+
+    @Test func aBusyPathGetsLess() {
+        let simulation = PathSimulation(mebibytes: [100, 100])
+        simulation.loads = [SimulatedLoad(bytes: 1 << 20, depth: 8, ends: 1_000_000_000)]
+        simulation.run(milliseconds: 1200)
+        simulation.models[0].began(bytes: 4 << 20, isBulk: true, now: simulation.now)
+        let uneven = shares(simulation, bytes: 16 << 20)
+        #expect(uneven.count == 2)
+        // 6 and 10 MiB would end together.
+        #expect(abs(Int(uneven[0].bytes) - 6 << 20) < 1 << 20)
+        simulation.models[0].began(bytes: 64 << 20, isBulk: true, now: simulation.now)
+        #expect(shares(simulation, bytes: 16 << 20).map(\.path) == [1])
+        #expect(shares(simulation, bytes: 16 << 20, usable: 1).map(\.path) == [0])
+        #expect(shares(simulation, bytes: 16 << 20, usable: 0).isEmpty)
+    }
 }

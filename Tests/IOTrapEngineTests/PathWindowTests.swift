@@ -42,4 +42,41 @@ import Testing
         #expect(window.small <= open.small / 10, "\(window.small) of \(open.small)")
         #expect(window.mebibytes >= 0.95 * open.mebibytes, "\(window) of \(open)")
     }
+
+    @Test func theWindowGrowsToWhatAPathCanUse() {
+        // Sixteen at a time, 5 ms each.
+        let wide = SimulatedStorage(rateBytes: 0, servers: 16)
+        wide.serviceNanoseconds = 5_000_000
+        // One after the other; more would only wait.
+        let narrow = SimulatedStorage(rateBytes: 100 << 20)
+        for (storage, enough, most) in [
+            (wide, 16, 48), (narrow, 2, 3),
+        ] as [(SimulatedStorage, UInt64, UInt64)] {
+            let simulation = PathSimulation([storage])
+            simulation.isProtected = true
+            simulation.loads = [SimulatedLoad(bytes: 256 << 10, depth: 64)]
+            for milliseconds in stride(from: 2000, to: 60_000, by: 370) as StrideTo<UInt64> {
+                simulation.run(milliseconds: milliseconds)
+                let pieces = simulation.models[0].windowBytes / (256 << 10)
+                #expect(pieces >= enough && pieces <= most, "after \(milliseconds) ms")
+            }
+        }
+    }
+
+    @Test func aPathWithoutRoomIsPassedOver() {
+        let simulation = PathSimulation(mebibytes: [100, 100])
+        let models = simulation.models
+        func choose(isBulk: Bool) -> Int? {
+            PathScheduler.choose(
+                models, usable: 0b11, bytes: 1 << 20, isBulk: isBulk, isProtected: true,
+                preferred: 0, now: simulation.now)
+        }
+        for path in [0, 0, 1, 1] {
+            #expect(models[path].hasRoom(bytes: 1 << 20), "two pieces always go")
+            models[path].began(bytes: 1 << 20, isBulk: true, now: simulation.now)
+            if path == 0 { #expect(choose(isBulk: true) != nil) }
+        }
+        #expect(choose(isBulk: true) == nil)
+        #expect(choose(isBulk: false) != nil, "small requests do not wait for room")
+    }
 }

@@ -60,7 +60,10 @@ struct PathModel {
 
     mutating func began(bytes: UInt64, isBulk: Bool, now: UInt64) {
         if inFlight == 0 {
-            if now &- changedTime >= Self.burstNanoseconds { interval.isAfterIdleness = true }
+            if now &- changedTime >= Self.burstNanoseconds {
+                interval = .empty
+                interval.isAfterIdleness = true
+            }
             busySince = now
         }
         pass(to: now)

@@ -69,6 +69,7 @@ struct PathWindow {
     static let spanNanoseconds: UInt64 = 5_000_000_000
     static let trialRounds: UInt64 = 8
     static let trialNanoseconds: UInt64 = 60_000_000
+    static let recoveryNanoseconds: UInt64 = 300_000_000
     static let lonelyNanosecondsMax: UInt64 = 200_000_000
     static let gainEighthsMax: UInt64 = 56
 
@@ -112,6 +113,12 @@ struct PathWindow {
         if isNewSpan && self.bytes != 0 {
             isLonely = true
             lonelyUntil = now &+ min(4 &* latencyNanoseconds, Self.lonelyNanosecondsMax)
+            // The rate has to recover from that before it shows what a greater window brings. And
+            // what once brought something has to show it again.
+            roundEnds = lonelyUntil &+ Self.recoveryNanoseconds
+            rounds = 0
+            trialEnds = 0
+            gainEighths = gainEighths / 4 &* 3
         } else if isLonely && now >= lonelyUntil {
             isLonely = false
         }
