@@ -18,12 +18,15 @@ group_redis="redis-server redis-tools"
 group_rocksdb="rocksdb-tools librocksdb-dev"
 group_tools="g++ python3 procps util-linux git tar gzip"
 group_async="qemu-utils qemu-block-extra tgt sysbench stress-ng openmpi-bin python3-mpi4py"
+# The test beds nfs.sh, loops.sh and gluster.sh; links.sh needs none of it.
+group_pools="nfs-ganesha nfs-ganesha-vfs rpcbind qemu-system-common qemu-block-extra iproute2"
+group_pools+=" glusterfs-client glusterfs-common xfsprogs util-linux"
 
 groups_of() {
 	case $1 in
 	build) echo build ;;
 	demo) echo build storage postgresql sqlite tools ;;
-	bench) echo build storage postgresql sqlite tools ;;
+	bench) echo build storage postgresql sqlite tools pools ;;
 	test) echo build storage postgresql sqlite mariadb redis rocksdb tools async ;;
 	*)
 		echo "deps.sh: unknown set '$1'; the sets are build, test, demo, bench" >&2
@@ -119,6 +122,7 @@ install_missing() {
 		mariadb) units="mariadb" ;;
 		redis) units="redis-server" ;;
 		async) units="tgt" ;;
+		pools) units="rpcbind.socket rpcbind nfs-ganesha" ;;
 		*) units="" ;;
 		esac
 		[ -z "$units" ] || disable_services "$units"
