@@ -194,8 +194,9 @@ struct iotrap_pool_sibling {
 	uint16_t slot; /* in the ring's files + 1; 0: none */
 	uint8_t state;
 	uint8_t attempts;
-	int32_t error;     /* why it was refused: -errno, or 0 for another file */
-	uint64_t again_ns; /* not before */
+	int32_t error;      /* why it was refused: -errno, or 0 for another file */
+	uint64_t again_ns;  /* not before */
+	int64_t changed_ns; /* of the file, when it was first compared */
 };
 
 /* transfer.flags */
@@ -264,6 +265,10 @@ int iotrap_on_read_only_mount(int fd);
 
 /* Nonzero when pools are configured and in use. */
 extern uint32_t iotrap_pools_active;
+static inline uint32_t *iotrap_pools_active_word(void)
+{
+	return &iotrap_pools_active;
+}
 
 /* The program maps a file, or locks a part of it. */
 void iotrap_pool_mapped(int fd);

@@ -16,7 +16,8 @@ public func iotrap_io_setup(_ events: UInt32, _ handle: UnsafeMutablePointer<UIn
     guard setting != IOTRAP_SETTING_OFF.rawValue, configuration.usesRing, let handle else {
         return AsyncCall.declined
     }
-    if configuration.emulatesContexts && Service.ready() {
+    // The kernel's own libaio knows one path to a file only.
+    if configuration.emulatesContexts || Pools.areActive, Service.ready() {
         return OwnContext.make(thread, events, handle)
     }
     let result = Int64(iotrap_io_setup_raw(events, handle))

@@ -63,7 +63,7 @@ enum Eligibility {
     }
 
     private static func isFile(_ slot: Slot) -> Bool {
-        slot.kind == .direct || slot.kind == .buffered
+        slot.kind == .direct || slot.kind == .buffered || slot.kind == .pooled
     }
 
     private static func readReason(_ fd: Int32) -> iotrap_reason? {

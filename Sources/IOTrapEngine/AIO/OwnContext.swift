@@ -252,6 +252,7 @@ enum OwnContext {
         request.pointee.kind = UInt8(IOTRAP_REQUEST_READ.rawValue)
         request.pointee.order = 0
         request.pointee.flags = 0
+        request.pointee.pool_file = 0
         RequestPool.setNext(request, 0)
         request.pointee.comparison = 0
         request.ownerWord.pointee.store(
@@ -301,14 +302,27 @@ enum OwnContext {
                 thread, IOTRAP_ASYNC_LIBAIO, IOTRAP_ASYNC_ROUTE_INLINE, requests: 1)
             return 0
         default:
+            prepareForPool(request, facts)
             let isUrgent = OwnRequests.mustBeWithKernel(request)
             guard serve(thread, context, request) else {
+                PoolTarget.withdraw(request)
                 giveBack(event)
                 return -11
             }
             mustWait = mustWait || isUrgent
             return 0
         }
+    }
+
+    private static func prepareForPool(_ request: Request, _ facts: iotrap_file_facts) {
+        if Requests.isSync(request) { return PoolSyncs.prepare(request, facts) }
+        let kind = UInt32(request.pointee.kind)
+        guard kind != IOTRAP_REQUEST_POLL.rawValue else { return }
+        let isVector =
+            kind == IOTRAP_REQUEST_READV.rawValue || kind == IOTRAP_REQUEST_WRITEV.rawValue
+        let bytes =
+            isVector ? PoolService.vectorBytes(request) : UInt64(request.pointee.length)
+        PoolTarget.prepare(request, facts, bytes: bytes)
     }
 
     /// Hands a request to the service thread; false when there is none.

@@ -48,6 +48,7 @@ enum PosixCalls {
             } else {
                 // The thread was gone and could not be made again: nothing is outstanding, so
                 // from now on requests are the library's.
+                PoolTarget.withdraw(RequestPool.request(number - 1))
                 RequestPool.give(RequestPool.request(number - 1))
                 PosixPolicy.refuse()
                 result = declined
@@ -208,6 +209,8 @@ enum PosixCalls {
         request.pointee.epoch = 0
         request.pointee.state = 0
         request.pointee.group = 0
+        request.pointee.pool_file = 0
+        if Pools.areActive { prepareForPool(request) }
         if let group {
             PosixGroups.join(group)
             request.pointee.group = group.pointee.number + 1
@@ -217,6 +220,18 @@ enum PosixCalls {
         block.pointee.result = 0
         iotrap_aiocb_error(block).atomic.pointee.store(
             ErrorNumber.inProgress, ordering: .relaxed)
+    }
+
+    private static func prepareForPool(_ request: Request) {
+        var facts = iotrap_file_facts()
+        guard UInt32(request.pointee.order) & IOTRAP_REQUEST_STORAGE != 0,
+            iotrap_file_facts(request.pointee.descriptor, &facts) == 0
+        else { return }
+        if Requests.isSync(request) { return PoolSyncs.prepare(request, facts) }
+        let writes = Requests.writes(request)
+        let end = request.pointee.offset &+ Int64(request.pointee.length)
+        if writes, end > iotrap_file_size_limit() { return }
+        PoolTarget.prepare(request, facts, bytes: UInt64(request.pointee.length))
     }
 
     /// The result of a request that need not be queued; nil otherwise.

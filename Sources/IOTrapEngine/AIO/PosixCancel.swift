@@ -60,7 +60,7 @@ enum PosixCancel {
 public func iotrap_aio_closing(_ first: UInt32, _ last: UInt32) {
     guard Service.isRunning else { return }
     // A lane that holds nothing, and nothing on its way to it.
-    if first == last, iotrap_aio_unsubmitted() == 0,
+    if first == last, !Pools.areActive, iotrap_aio_unsubmitted() == 0,
         Lanes.isEmpty(Int32(truncatingIfNeeded: first))
     {
         return

@@ -49,6 +49,7 @@ enum PosixRing {
     static func take(_ thread: Thread, _ request: Request, _ block: Block) -> Bool {
         guard UInt32(request.pointee.kind) == IOTRAP_REQUEST_READ.rawValue,
             UInt32(request.pointee.order) == IOTRAP_REQUEST_STORAGE, request.pointee.flags == 0,
+            request.pointee.pool_file == 0,
             UInt32(request.pointee.destination) == IOTRAP_TO_AIOCB.rawValue,
             thread.pointee.state == iotrap_guard_word(), isTrusted(thread),
             !PosixDelivery.notice(of: block).isWanted, let own = get(thread),

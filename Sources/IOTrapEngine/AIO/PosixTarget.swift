@@ -81,7 +81,7 @@ struct PosixTarget {
         if slot?.kind == .unknown || slot?.kind == .openedBuffered {
             slot = Classification.classify(fd)
         }
-        return slot?.kind == .buffered
+        return slot?.kind == .buffered || (slot?.kind == .pooled && slot?.isDirect == false)
     }
 
     private enum FileType {

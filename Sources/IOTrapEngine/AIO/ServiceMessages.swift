@@ -18,6 +18,8 @@ enum ServiceMessages {
         case IOTRAP_MESSAGE_CLOSE.rawValue:
             close(s, message)
         case IOTRAP_MESSAGE_DRAIN.rawValue:
+            // Who comes after this program, or after exec, syncs one path only.
+            if let pool = s.pointee.pool { _ = PoolSyncs.flush(s, pool) }
             chain(&s.pointee.drains, message)
         case IOTRAP_MESSAGE_CANCEL_REQUEST.rawValue:
             ServiceThread.cancelInRing(s, message.pointee.length)
@@ -83,6 +85,7 @@ enum ServiceMessages {
         let first = UInt32(bitPattern: message.pointee.descriptor)
         let last = message.pointee.length
         message.pointee.length = 0
+        PoolPieces.closing(s, first, last)
         if first == last {
             visit(s, Lanes.lane(Int32(bitPattern: first)), first, last, message)
         } else {

@@ -34,10 +34,13 @@ struct ServiceState {
     var cachedPause: UInt64 = 0
     /// Files that the ring holds on to, a bit each; nil until the first is wanted.
     var heldFiles: UInt64?
+    /// The mount pools; nil until a request is for one.
+    var pool: UnsafeMutablePointer<PoolState>?
 
     /// Nothing is outstanding.
     var isIdle: Bool {
         inFlight == 0 && waiting == 0 && submissions == 0 && drains == 0 && ended == 0
+            && (pool == nil || pool!.pointee.waiting == 0)
     }
 }
 
@@ -61,11 +64,12 @@ enum ServiceThread {
                 submit(s)
             } else if mayRest() {
                 rest(s)
-                if s.pointee.isIdle, isUnused(), end() { return }
+                if s.pointee.isIdle, isUnused(), PoolService.mayEnd(s), end() { return }
             }
             answerSubmissions(s)
             reap(s)
             complete(s)
+            _ = PoolHealth.tick(s, iotrap_clock())
             settle(s)
             if s.pointee.retirement != 0, retire(s) { return }
         }
@@ -128,6 +132,12 @@ enum ServiceThread {
     /// Puts a request in the ring.
     static func issue(_ s: State, _ request: Request) {
         s.pointee.inFlight += 1
+        if request.pointee.pool_file != 0, PoolService.start(s, request) {
+            if UInt32(request.pointee.destination) == IOTRAP_TO_AIOCB.rawValue {
+                s.pointee.posixInFlight += 1
+            }
+            return
+        }
         if request.pointee.flags != 0, let result = ServicePlain.run(s, request) {
             s.pointee.posixInFlight += 1
             return note(s, request, result)
@@ -140,7 +150,7 @@ enum ServiceThread {
     }
 
     /// Gives the kernel what is queued, and completions a chance to come in.
-    private static func submit(_ s: State) {
+    static func submit(_ s: State) {
         record(s)
         let result = iotrap_ring_enter(s.pointee.ring, 0, UInt64.max, nil)
         if result < 0, iotrap_ring_has_completions(s.pointee.ring) == 0 {
@@ -192,6 +202,7 @@ enum ServiceThread {
         // Without a bell (a full queue, which this entry empties) it must not sleep.
         let wanted: UInt32 = s.pointee.isBellArmed || isLost ? 1 : 0
         var timeout = s.pointee.isIdle ? idleNanoseconds : UInt64.max
+        timeout = min(timeout, PoolHealth.tick(s, iotrap_clock()))
         if isLost { timeout = 1_000_000 }
         let result = iotrap_ring_enter(ring, wanted, timeout, nil)
         Service.bell.pointee.store(0, ordering: .sequentiallyConsistent)
@@ -214,7 +225,7 @@ enum ServiceThread {
         }
     }
 
-    private static func note(_ s: State, _ request: Request, _ result: Int32) {
+    static func note(_ s: State, _ request: Request, _ result: Int32) {
         let number = request.pointee.number + 1
         request.pointee.reserved = UInt32(bitPattern: result)
         RequestPool.setNext(request, 0)
@@ -237,6 +248,11 @@ enum ServiceThread {
             if UInt32(request.pointee.destination) == IOTRAP_TO_AIOCB.rawValue {
                 s.pointee.posixInFlight -= 1
                 completePosix(s, request, result, now)
+            } else if UInt32(request.pointee.destination) == IOTRAP_TO_POOL.rawValue {
+                PoolPieces.ended(s, request, result, now)
+            } else if UInt32(request.pointee.destination) == IOTRAP_TO_CALLER.rawValue {
+                if Requests.writes(request) { s.pointee.storageWrites -= 1 }
+                PoolCalls.end(request, result)
             } else {
                 if Requests.writes(request) { s.pointee.storageWrites -= 1 }
                 OwnContext.finish(request, result: result)
@@ -288,7 +304,7 @@ enum ServiceThread {
             s.pointee.hasFinished = false
             PosixDelivery.wakeSuspended()
         }
-        if s.pointee.storageWrites == 0 {
+        if s.pointee.storageWrites == 0, s.pointee.pool?.pointee.flushes ?? 0 == 0 {
             answerAll(&s.pointee.drains)
         }
         // Whoever closes a descriptor need not ask any more.
@@ -330,7 +346,7 @@ enum ServiceThread {
     private static func retire(_ s: State) -> Bool {
         let message = RequestPool.request(s.pointee.retirement - 1)
         s.pointee.retirement = 0
-        let hasEnded = s.pointee.isIdle && end()
+        let hasEnded = s.pointee.isIdle && PoolService.mayEnd(s) && end()
         Service.answer(message, hasEnded ? 1 : 0)
         return hasEnded
     }
@@ -357,6 +373,7 @@ public func iotrap_service_run(_ argument: UInt64) {
     Service.announce(true)
     var state = ServiceState(thread: thread, ring: ring)
     withUnsafeMutablePointer(to: &state) { ServiceThread.run($0) }
+    PoolService.end(&state)
     iotrap_ring_destroy(state.ring)
     thread.pointee.block = nil
     if let index { Segment.releaseBlock(index) }

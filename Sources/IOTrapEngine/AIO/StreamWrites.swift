@@ -47,6 +47,7 @@ enum StreamWrites {
     static func hold(_ s: State, _ request: Request) {
         guard isOne(request) else { return }
         let ring = s.pointee.ring
+        if s.pointee.heldFiles == nil, Pools.areActive { _ = PoolService.state(s) }
         if s.pointee.heldFiles == nil {
             // No slots are as good as none free.
             let made = iotrap_ring_hold_files(ring, IOTRAP_RING_FILES_MAX) >= 0

@@ -33,8 +33,16 @@ enum DataCalls {
             }
             slot = found
         }
+        if slot.kind == .pooled {
+            var facts = iotrap_file_facts()
+            guard iotrap_file_facts(fd, &facts) == 0 else {
+                return decline(thread, call, IOTRAP_REASON_BAD_DESCRIPTOR)
+            }
+            if let result = PoolCalls.serve(thread, call, slot, facts) { return result }
+            slot = Slot(kind: Classification.kind(of: facts), flags: facts.status_flags)
+        }
         if let reason = refusal(slot, call) { return decline(thread, call, reason) }
-        guard let shape = examine(call, slot) else {
+        guard let shape = examine(call, isDirect: slot.kind == .direct) else {
             return decline(thread, call, IOTRAP_REASON_SIZE_LIMIT)
         }
         let configuration = process.pointee.configuration
@@ -68,7 +76,7 @@ enum DataCalls {
     ) -> iotrap_reason? {
         switch slot.kind {
         case .notRegular: return IOTRAP_REASON_NOT_REGULAR
-        case .engine, .unknown: return IOTRAP_REASON_BAD_DESCRIPTOR
+        case .engine, .unknown, .pooled: return IOTRAP_REASON_BAD_DESCRIPTOR
         case .buffered, .openedBuffered:
             if !process.pointee.servesBuffered {
                 return bufferedReason(slot, call.pointee.operation)
@@ -83,8 +91,8 @@ enum DataCalls {
     }
 
     /// Measures a call; nil when its size or vector is for the kernel to judge.
-    private static func examine(
-        _ call: UnsafeMutablePointer<iotrap_call>, _ slot: Slot
+    static func examine(
+        _ call: UnsafeMutablePointer<iotrap_call>, isDirect: Bool
     ) -> Shape? {
         let count = call.pointee.iov_count
         guard count > 0, count <= vectorMaximum, let iov = call.pointee.iov else { return nil }
@@ -98,7 +106,7 @@ enum DataCalls {
         var shape = Shape(
             writes: call.pointee.operation == IOTRAP_OP_PWRITE.rawValue
                 || call.pointee.operation == IOTRAP_OP_PWRITEV.rawValue,
-            isDirect: slot.kind == .direct, bytes: 0, elements: 0, isAligned: true)
+            isDirect: isDirect, bytes: 0, elements: 0, isAligned: true)
         var mixed = UInt(bitPattern: Int(truncatingIfNeeded: call.pointee.offset))
         for index in 0..<Int(count) {
             let length = iov[index].byteCount
@@ -185,7 +193,7 @@ enum DataCalls {
         return nil
     }
 
-    private static func isReadable(_ call: UnsafeMutablePointer<iotrap_call>) -> Bool {
+    static func isReadable(_ call: UnsafeMutablePointer<iotrap_call>) -> Bool {
         for index in 0..<Int(call.pointee.iov_count) {
             let element = call.pointee.iov![index]
             if element.iov_len != 0,

@@ -17,7 +17,11 @@ enum Classification {
         if kind != .notRegular && iotrap_file_is_pseudo(fd, facts.device) != 0 {
             kind = .notRegular
         }
-        let slot = Slot(kind: kind, flags: facts.status_flags)
+        var slot = Slot(kind: kind, flags: facts.status_flags)
+        if kind != .notRegular, let (file, generation) = PoolFiles.find(fd, facts) {
+            slot = Slot(
+                kind: .pooled, flags: facts.status_flags, file: file, generation: generation)
+        }
         DescriptorTable.store(fd, slot)
         return slot
     }

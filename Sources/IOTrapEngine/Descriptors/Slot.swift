@@ -12,6 +12,8 @@ enum DescriptorKind: UInt8 {
     case notRegular
     /// The engine's own (a ring where the kernel needs a descriptor for it).
     case engine
+    /// A file of a mount pool, which its record tells more of.
+    case pooled
 }
 
 /// One entry of the descriptor table, a single word so that it can be read and written whole.
@@ -22,7 +24,7 @@ enum DescriptorKind: UInt8 {
 struct Slot: Equatable {
     var word: UInt64
 
-    /// Bits 0-2 kind, 3 append, 4 may be read, 16-31 file record + 1, 32-63 that
+    /// Bits 0-2 kind, 3 append, 4 may be read, 5 O_DIRECT, 16-31 file record + 1, 32-63 that
     /// record's generation.
     ///
     /// - Parameter flags: status flags of the open file description.
@@ -32,7 +34,8 @@ struct Slot: Equatable {
         let access = flags & OpenFlags.accessMask
         word =
             UInt64(kind.rawValue) | (flags & OpenFlags.append != 0 ? 1 << 3 : 0)
-            | (access == 0 || access == OpenFlags.readWrite ? 1 << 4 : 0) | UInt64(file) << 16
+            | (access == 0 || access == OpenFlags.readWrite ? 1 << 4 : 0)
+            | (flags & OpenFlags.direct != 0 ? 1 << 5 : 0) | UInt64(file) << 16
             | UInt64(generation) << 32
     }
 
@@ -51,7 +54,11 @@ struct Slot: Equatable {
     @inline(__always)
     var mayRead: Bool { word & (1 << 4) != 0 }
 
-    /// Index of the file record + 1; 0: none yet.
+    /// True when it was opened with O_DIRECT.
+    @inline(__always)
+    var isDirect: Bool { word & (1 << 5) != 0 }
+
+    /// Index of the file record + 1, of a pool's file where it is one; 0: none yet.
     var file: UInt32 { UInt32(truncatingIfNeeded: word >> 16) & 0xffff }
 
     var generation: UInt32 { UInt32(truncatingIfNeeded: word >> 32) }

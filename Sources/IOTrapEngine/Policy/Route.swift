@@ -47,6 +47,8 @@ func passReason(
         IOTRAP_OP_WRITEV.rawValue:
         return IOTRAP_REASON_FILE_POSITION
     case IOTRAP_OP_FSYNC.rawValue, IOTRAP_OP_FDATASYNC.rawValue:
+        // Other paths of a pool may have to be synced as well.
+        if Pools.areActive { return nil }
         guard process.pointee.servesSync else { return IOTRAP_REASON_POLICY }
         let isAutomatic =
             process.pointee.configuration.setting(IOTRAP_TECHNIQUE_GROUP_SYNC.rawValue)
@@ -64,6 +66,8 @@ private func positionalReason(
     switch slot.kind {
     case .openedBuffered, .buffered:
         if process.pointee.servesBuffered { return nil }
+        // It may be in a pool: that is found out at its first use.
+        if slot.kind == .openedBuffered, process.pointee.poolsServeBuffered { return nil }
         return bufferedReason(slot, operation)
     case .direct:
         let isVectored =
@@ -79,6 +83,8 @@ private func positionalReason(
         return IOTRAP_REASON_BAD_DESCRIPTOR
     case .unknown:
         return nil
+    case .pooled:
+        return PoolCalls.passesQuickly(slot, bytes) ? IOTRAP_REASON_PRIMARY_PATH : nil
     }
 }
 

@@ -108,7 +108,7 @@ struct PathModel {
             now: now, span: Self.overheadSpanNanoseconds)
         window.ended(
             bytes: bytes, isBulk: isBulk, took: nanoseconds, now: now, rateBytes: rateBytes,
-            latencyNanoseconds: latencyNanoseconds)
+            latencyNanoseconds: latencyNanoseconds, bulkInFlightBytes: bulkInFlightBytes)
     }
 
     @inline(__always)
@@ -200,6 +200,12 @@ struct PathModel {
 
     /// Bulk bytes that may be in flight while the pool is protected.
     var windowBytes: UInt64 { max(window.bytes, PathWindow.leastBytes) }
+
+    /// Says whether bulk requests are held to the window from now on.
+    @inline(__always)
+    mutating func protect(_ isProtected: Bool, now: UInt64) {
+        window.protect(isProtected, now: now)
+    }
 
     /// Whether the path takes one more bulk request while the pool is protected.
     func hasRoom(bytes: UInt64) -> Bool {

@@ -44,6 +44,7 @@ enum PathScheduler {
             let path = left.trailingZeroBitCount
             left &= left &- 1
             let model = models + path
+            if isBulk { model.pointee.protect(isProtected, now: now) }
             if isProtected && isBulk && !model.pointee.hasRoom(bytes: bytes) { continue }
             var assumed = assume(model, pool, bytes: bytes, now: now)
             if isBulk && isTried(path, now: now) {

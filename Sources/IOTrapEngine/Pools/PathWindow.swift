@@ -62,7 +62,9 @@ struct PathWindow {
     private var roundEnds: UInt64
     private var rounds: UInt64
     private var lonelyUntil: UInt64
+    private var loneEnds: UInt32
     private var isLonely: Bool
+    private var isProtected: Bool
 
     static let leastBytes: UInt64 = 128 << 10
     static let greatestBytes: UInt64 = 64 << 20
@@ -70,14 +72,15 @@ struct PathWindow {
     static let trialRounds: UInt64 = 8
     static let trialNanoseconds: UInt64 = 60_000_000
     static let recoveryNanoseconds: UInt64 = 300_000_000
-    static let lonelyNanosecondsMax: UInt64 = 200_000_000
+    static let lonelyNanosecondsMax: UInt64 = 1_000_000_000
+    static let loneEndsEnough: UInt32 = 3
     static let gainEighthsMax: UInt64 = 56
 
     static var unknown: PathWindow {
         PathWindow(
             bytes: 0, times: InlineArray(repeating: .none), pieceBytes: 0, gainEighths: 0,
             trialGainEighths: 0, trialRateBytes: 0, trialEnds: 0, roundEnds: 0, rounds: 0,
-            lonelyUntil: 0, isLonely: false)
+            lonelyUntil: 0, loneEnds: 0, isLonely: false, isProtected: false)
     }
 
     /// Up to 16 KiB, 128 KiB, 1 MiB, and more.
@@ -102,7 +105,7 @@ struct PathWindow {
     /// A request ended, on a path of that rate and smoothed latency.
     mutating func ended(
         bytes: UInt64, isBulk: Bool, took nanoseconds: UInt64, now: UInt64, rateBytes: UInt64,
-        latencyNanoseconds: UInt64
+        latencyNanoseconds: UInt64, bulkInFlightBytes: UInt64
     ) {
         let isNewSpan = times[Self.sizeClass(bytes)].note(
             nanoseconds, now: now, span: Self.spanNanoseconds)
@@ -110,23 +113,46 @@ struct PathWindow {
         // Grows at once, shrinks by and by: the last piece of a transfer is often a short one.
         pieceBytes = bytes >= pieceBytes ? bytes : pieceBytes &- (pieceBytes &- bytes) / 64
         if rateBytes == 0 { return }
-        if isNewSpan && self.bytes != 0 {
-            isLonely = true
-            lonelyUntil = now &+ min(4 &* latencyNanoseconds, Self.lonelyNanosecondsMax)
-            // The rate has to recover from that before it shows what a greater window brings. And
-            // what once brought something has to show it again.
-            roundEnds = lonelyUntil &+ Self.recoveryNanoseconds
-            rounds = 0
-            trialEnds = 0
+        if isNewSpan && self.bytes != 0 && !isLonely {
+            stayLonely(now: now)
+            // What once brought something has to show it again.
             gainEighths = gainEighths / 4 &* 3
-        } else if isLonely && now >= lonelyUntil {
-            isLonely = false
+        } else if isLonely {
+            if bulkInFlightBytes == 0 { loneEnds &+= 1 }
+            if loneEnds >= Self.loneEndsEnough || now >= lonelyUntil {
+                isLonely = false
+                // The rate has to recover before it shows what a greater window brings.
+                roundEnds = now &+ Self.recoveryNanoseconds
+            }
         }
         judge(now: now, rateBytes: rateBytes, latencyNanoseconds: latencyNanoseconds)
         let carried = scaled(
             rateBytes, by: 2 &* leastNanoseconds(bytes: pieceBytes), over: 1_000_000_000)
         let target = min(carried, Self.greatestBytes) / 8 &* (8 &+ gainEighths)
         self.bytes = min(max(target, 2 &* pieceBytes, Self.leastBytes), Self.greatestBytes)
+    }
+
+    /// The pool is protected now, or no longer. What was measured without a window is the time that
+    /// requests waited for each other.
+    @inline(__always)
+    mutating func protect(_ isProtected: Bool, now: UInt64) {
+        if isProtected == self.isProtected { return }
+        self.isProtected = isProtected
+        if !isProtected { return }
+        times[Self.sizeClass(pieceBytes)] = .none
+        bytes = 0
+        gainEighths = 0
+        stayLonely(now: now)
+    }
+
+    /// One bulk request at a time, until a few of those show how long a lone one takes. The first
+    /// end of the last in flight is only that of one that waited.
+    private mutating func stayLonely(now: UInt64) {
+        isLonely = true
+        loneEnds = 0
+        lonelyUntil = now &+ Self.lonelyNanosecondsMax
+        rounds = 0
+        trialEnds = 0
     }
 
     /// Begins a trial of a window greater by a quarter every so many round trips, and ends it.

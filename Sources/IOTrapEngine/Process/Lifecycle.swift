@@ -22,6 +22,7 @@ public func iotrap_start(
     state.pointee.guardPage = page
     state.pointee.generation = 1
     page.pointee = 1
+    Pools.start()
     prepareRouting()
     iotrap_thread_watch_start()
     state.pointee.isActive = true
@@ -136,6 +137,7 @@ private func becomeChild() {
     Service.forget()
     PosixRing.forget()
     RequestPool.reset()
+    Pools.forget()
     DescriptorTable.forEach(0, UInt32.max) { fd, word in
         if Slot(word: word.pointee).kind == .engine {
             word.pointee = 0

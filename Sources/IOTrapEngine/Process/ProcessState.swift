@@ -50,6 +50,13 @@ struct ProcessState {
 
     /// The configured mount pools; nil without any.
     var pools: UnsafeMutablePointer<iotrap_pool_table>?
+    /// Where they are in use: see Pools.
+    var pathWords: UnsafeMutablePointer<iotrap_path_words>?
+    var poolFiles: UnsafeMutablePointer<iotrap_pool_file>?
+    /// Records of files ever used.
+    var poolFileCount: UInt32
+    /// Files read through the page cache may be in a pool.
+    var poolsServeBuffered: Bool
 
     /// Paths from the environment, kept because the program may change its environment.
     var statsDirectory: PathBuffer

@@ -7,6 +7,11 @@ enum SyncCalls {
     static func serve(
         _ thread: UnsafeMutablePointer<iotrap_thread>, _ call: UnsafeMutablePointer<iotrap_call>
     ) -> Int64 {
+        if Pools.areActive, process.pointee.isRestricted == 0,
+            let result = PoolSyncs.serve(thread, call)
+        {
+            return result
+        }
         guard process.pointee.isRestricted == 0, process.pointee.servesSync else {
             return decline(thread, call, IOTRAP_REASON_POLICY)
         }
@@ -27,7 +32,7 @@ enum SyncCalls {
     /// The slot of a descriptor whose file record was found before.
     private static func noted(_ fd: Int32) -> Slot? {
         let slot = DescriptorTable.load(fd)
-        return slot.file != 0 ? slot : nil
+        return slot.file != 0 && slot.kind != .pooled ? slot : nil
     }
 
     /// The usual case, without asking the kernel anything: the comparison says plain. The slot may
@@ -80,11 +85,14 @@ enum SyncCalls {
             return decline(thread, call, IOTRAP_REASON_TABLE_FULL)
         }
         defer { record.unpin() }
-        DescriptorTable.store(
-            fd,
-            Slot(
-                kind: kind, flags: facts.status_flags, file: file,
-                generation: record.pointee.generation))
+        // Where there are pools, what a slot says of a file is theirs.
+        if !Pools.areActive {
+            DescriptorTable.store(
+                fd,
+                Slot(
+                    kind: kind, flags: facts.status_flags, file: file,
+                    generation: record.pointee.generation))
+        }
         if setting == IOTRAP_SETTING_AUTO.rawValue {
             let index = FileRecord.ComparisonIndex.sync(dataOnly: isDataOnly(call))
             if !record.comparison(index).pointee.usesTechnique {

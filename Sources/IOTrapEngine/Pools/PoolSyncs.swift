@@ -1,0 +1,215 @@
+import CIOTrap
+import CIOTrapEngine
+import Synchronization
+
+/// fsync and fdatasync of pool files: sent to every path that carried a write since the last one.
+/// Its first error is the program's.
+enum PoolSyncs {
+    typealias State = ServiceThread.State
+    typealias Request = RequestPool.Request
+    typealias Pool = PoolService.Pool
+
+    /// A request's `flags` from a thread that syncs its own descriptor itself.
+    static let withoutHome: UInt8 = 64
+
+    // MARK: - In the calling thread
+
+    /// True when a sync of the file has more to do than the kernel would.
+    static func isWanted(_ facts: iotrap_file_facts) -> Bool { find(facts) != nil }
+
+    private static func find(_ facts: iotrap_file_facts) -> UInt32? {
+        var found: UInt32?
+        PoolFiles.forEach(device: facts.device, inode: facts.inode) { index, record in
+            let home = UInt64(1) << UInt64(record.pointee.home)
+            if PoolFiles.dirtyWord(record).pointee.load(ordering: .relaxed) & ~home != 0
+                || PoolFiles.lostWord(record).pointee.load(ordering: .relaxed) != 0
+            {
+                found = index
+            }
+        }
+        return found
+    }
+
+    /// Prepares a sync of asynchronous I/O, which has a pool if one of its paths is to be synced.
+    static func prepare(_ request: Request, _ facts: iotrap_file_facts) {
+        request.pointee.pool_file = 0
+        guard Pools.areActive, let index = find(facts) else { return }
+        let record = PoolFiles.file(index)
+        PoolFiles.usersWord(record).pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        request.pointee.pool_file = index + 1
+        request.pointee.pool_generation = record.pointee.generation
+    }
+
+    /// Serves a sync of the calling thread; nil when there is nothing but what the kernel does.
+    static func serve(
+        _ thread: UnsafeMutablePointer<iotrap_thread>, _ call: UnsafeMutablePointer<iotrap_call>
+    ) -> Int64? {
+        var facts = iotrap_file_facts()
+        guard iotrap_file_facts(call.pointee.descriptor, &facts) == 0, isWanted(facts),
+            let request = RequestPool.take()
+        else { return nil }
+        if call.pointee.started_ns == 0 { call.pointee.started_ns = iotrap_clock() }
+        let dataOnly = call.pointee.operation == IOTRAP_OP_FDATASYNC.rawValue
+        let kind = dataOnly ? IOTRAP_REQUEST_FDATASYNC : IOTRAP_REQUEST_FSYNC
+        PoolCalls.fill(request, call, kind.rawValue)
+        request.pointee.flags = withoutHome
+        prepare(request, facts)
+        guard request.pointee.pool_file != 0 else {
+            RequestPool.give(request)
+            return nil
+        }
+        var mask: UInt64 = 0
+        iotrap_signals_block(&mask)
+        defer { iotrap_signals_restore(&mask) }
+        guard Service.submit(first: request.pointee.number + 1, count: 1) else {
+            PoolTarget.withdraw(request)
+            RequestPool.give(request)
+            // What was written through other paths cannot be reached any more.
+            return -5
+        }
+        // The others are synced meanwhile.
+        let own = Int64(iotrap_fsync_raw(call.pointee.descriptor, dataOnly ? 1 : 0))
+        let others = PoolCalls.wait(request)
+        let result = own < 0 ? own : others
+        Recording.served(
+            thread, call, IOTRAP_TECHNIQUE_MOUNT_POOL, result: result,
+            nanoseconds: iotrap_clock() &- call.pointee.started_ns, isTrial: false)
+        return result
+    }
+
+    /// Syncs all that was written through other paths: 0 or -errno.
+    static func syncAll() -> Int64 {
+        guard Service.isRunning else { return 0 }
+        let answer = Service.ask(IOTRAP_MESSAGE_DRAIN)
+        return answer.map { Int64($0) } ?? 0
+    }
+
+    // MARK: - In the service thread
+
+    static func start(
+        _ s: State, _ p: Pool, _ request: Request, _ file: PoolFiles.File
+    ) -> Bool {
+        guard let transfer = PoolService.take(p) else {
+            PoolTarget.withdraw(request)
+            return false
+        }
+        transfer.pointee.request = request.pointee.number + 1
+        transfer.pointee.file = request.pointee.pool_file - 1
+        transfer.pointee.pieces = 1
+        p.pointee.transfersActive[Int(file.pointee.pool)] += 1
+        PoolFiles.forEach(device: file.pointee.device, inode: file.pointee.inode) { index, record in
+            syncPaths(s, p, transfer, request, index, record)
+        }
+        if request.pointee.flags & withoutHome == 0 {
+            send(s, p, transfer, request, file.pointee.home, nil)
+        }
+        request.pointee.flags &= ~withoutHome
+        PoolService.letGo(s, p, transfer)
+        return true
+    }
+
+    private static func syncPaths(
+        _ s: State, _ p: Pool, _ transfer: PoolService.Transfer, _ request: Request,
+        _ index: UInt32, _ record: PoolFiles.File
+    ) {
+        let home = UInt64(1) << UInt64(record.pointee.home)
+        // Writes that end from now on are the next sync's.
+        var left =
+            PoolFiles.dirtyWord(record).pointee.exchange(0, ordering: .relaxed) & ~home
+        let lost = Int32(
+            bitPattern: PoolFiles.lostWord(record).pointee.exchange(0, ordering: .relaxed))
+        if lost != 0 { fail(transfer, lost) }
+        while left != 0 {
+            let number = UInt32(left.trailingZeroBitCount)
+            left &= left &- 1
+            let slot = PoolSiblings.sibling(p, index, number).pointee.slot
+            if slot == 0 {
+                fail(transfer, -5)
+            } else {
+                send(s, p, transfer, request, number, (index, UInt32(slot)))
+            }
+        }
+    }
+
+    private static func fail(_ transfer: PoolService.Transfer, _ error: Int32) {
+        transfer.pointee.stop_position = 0
+        transfer.pointee.stop_result = error
+    }
+
+    private static func send(
+        _ s: State, _ p: Pool, _ transfer: PoolService.Transfer, _ request: Request,
+        _ number: UInt32, _ sibling: (index: UInt32, slot: UInt32)?
+    ) {
+        guard let piece = RequestPool.take() else { return fail(transfer, -5) }
+        piece.pointee.kind = request.pointee.kind
+        piece.pointee.destination = UInt8(IOTRAP_TO_POOL.rawValue)
+        piece.pointee.order = PoolService.Role.sync
+        piece.pointee.flags = sibling == nil ? 0 : UInt8(IOTRAP_SUBMIT_HELD)
+        piece.pointee.file = sibling?.slot ?? 0
+        piece.pointee.descriptor = request.pointee.descriptor
+        piece.pointee.rw_flags = 0
+        piece.pointee.priority = 0
+        piece.pointee.comparison = number
+        piece.pointee.pool_file = (sibling?.index ?? transfer.pointee.file) + 1
+        piece.ownerWord.pointee.store(UInt64(UInt(bitPattern: transfer)), ordering: .relaxed)
+        transfer.pointee.pieces += 1
+        PoolPieces.enter(s, p, piece)
+    }
+
+    /// A sync of one path has ended.
+    static func ended(
+        _ s: State, _ p: Pool, _ piece: Request, _ result: Int32, _ now: UInt64
+    ) {
+        let index = piece.pointee.pool_file - 1
+        let file = PoolFiles.file(index)
+        let number = piece.pointee.comparison
+        PathStatistics.sync(PoolService.path(file, number), failed: result < 0)
+        if PoolHealth.isPathError(result) { PoolHealth.failed(p, index, number, now) }
+        guard let owner = piece.pointee.owner else {
+            p.pointee.flushes -= 1
+            if result < 0 { PoolSiblings.lose(index, number, result) }
+            return RequestPool.give(piece)
+        }
+        let transfer = owner.assumingMemoryBound(to: iotrap_pool_transfer.self)
+        if result < 0 { fail(transfer, result) }
+        RequestPool.give(piece)
+        PoolService.letGo(s, p, transfer)
+    }
+
+    /// Syncs what is written through other paths and synced by nobody, for when the ring goes and
+    /// the siblings with it.
+    ///
+    /// - Returns: true when there was something.
+    static func flush(_ s: State, _ p: Pool) -> Bool {
+        var found = false
+        for index in 0..<process.pointee.poolFileCount {
+            let record = PoolFiles.file(index)
+            let home = UInt64(1) << UInt64(record.pointee.home)
+            var left =
+                PoolFiles.dirtyWord(record).pointee.exchange(0, ordering: .relaxed) & ~home
+            while left != 0 {
+                let number = UInt32(left.trailingZeroBitCount)
+                left &= left &- 1
+                let slot = PoolSiblings.sibling(p, index, number).pointee.slot
+                guard slot != 0, let piece = RequestPool.take() else {
+                    PoolSiblings.lose(index, number, -5)
+                    continue
+                }
+                found = true
+                p.pointee.flushes += 1
+                piece.pointee.kind = UInt8(IOTRAP_REQUEST_FDATASYNC.rawValue)
+                piece.pointee.destination = UInt8(IOTRAP_TO_POOL.rawValue)
+                piece.pointee.order = PoolService.Role.background
+                piece.pointee.flags = UInt8(IOTRAP_SUBMIT_HELD)
+                piece.pointee.file = UInt32(slot)
+                piece.pointee.rw_flags = 0
+                piece.pointee.priority = 0
+                piece.pointee.comparison = number
+                piece.pointee.pool_file = index + 1
+                piece.ownerWord.pointee.store(0, ordering: .relaxed)
+                PoolPieces.enter(s, p, piece)
+            }
+        }
+        return found
+    }
+}
