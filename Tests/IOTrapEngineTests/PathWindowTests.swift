@@ -43,6 +43,18 @@ import Testing
         #expect(window.mebibytes >= 0.95 * open.mebibytes, "\(window) of \(open)")
     }
 
+    @Test func protectionThatBeginsDuringAFloodWorksSoon() {
+        let simulation = PathSimulation(mebibytes: [100, 100, 100, 100])
+        simulation.loads = [
+            SimulatedLoad(bytes: 1 << 20, depth: 64, cut: .pieces(256 << 10)),
+            SimulatedLoad(bytes: 4096, everyNanoseconds: 5_000_000, isBulk: false),
+        ]
+        simulation.at(milliseconds: 3000) { $0.isProtected = true }
+        simulation.run(milliseconds: 7000)
+        #expect(simulation.percentile99Nanoseconds(load: 1, from: 3500) <= 16_000_000)
+        #expect(simulation.mebibytesPerSecond(from: 3000, to: 7000) { $0.load == 0 } >= 0.95 * 400)
+    }
+
     @Test func theWindowGrowsToWhatAPathCanUse() {
         // Sixteen at a time, 5 ms each.
         let wide = SimulatedStorage(rateBytes: 0, servers: 16)

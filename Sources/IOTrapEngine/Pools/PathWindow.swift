@@ -138,7 +138,7 @@ struct PathWindow {
     mutating func protect(_ isProtected: Bool, now: UInt64) {
         if isProtected == self.isProtected { return }
         self.isProtected = isProtected
-        if !isProtected { return }
+        if !isProtected || bytes == 0 { return }
         times[Self.sizeClass(pieceBytes)] = .none
         bytes = 0
         gainEighths = 0
