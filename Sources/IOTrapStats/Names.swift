@@ -156,6 +156,21 @@ public enum AsyncRoute: Int, CaseIterable, Sendable {
     }
 }
 
+/// How a path of a mount pool is doing. Raw values are those of `enum iotrap_path_state`.
+public enum PathState: Int, CaseIterable, Sendable {
+    case unused, up, stalled, ejected
+
+    /// The name in tables and JSON.
+    public var name: String {
+        switch self {
+        case .unused: "unused"
+        case .up: "up"
+        case .stalled: "stalled"
+        case .ejected: "ejected"
+        }
+    }
+}
+
 /// How far the library goes. Raw values are those of `enum iotrap_mode`.
 public enum Mode: Int, CaseIterable, Sendable {
     case off, observe, auto, force

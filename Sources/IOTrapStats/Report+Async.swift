@@ -108,9 +108,14 @@ extension Report {
 
     /// A labelled line; items that do not fit any more go on below.
     private func field(_ label: String, _ items: [String]) -> [String] {
-        let margin = 16
+        wrapped("  " + label + String(repeating: " ", count: 14 - label.count), items)
+    }
+
+    /// Items behind a label, with commas; those that do not fit any more go on below.
+    func wrapped(_ label: String, _ items: [String]) -> [String] {
+        let margin = label.count
         var lines: [String] = []
-        var line = "  " + label + String(repeating: " ", count: margin - 2 - label.count)
+        var line = label
         for (index, item) in items.enumerated() {
             let text = index == items.count - 1 ? item : item + ","
             if line.count > margin && line.count + 1 + text.count > Self.columns {

@@ -1,6 +1,7 @@
 extension Report {
     /// The snapshot as one JSON object, with every operation, technique, asynchronous interface
-    /// and reason, ended by a newline. Times are nanoseconds, and the names say so.
+    /// and reason, and each path of the mount pools, ended by a newline. Times are nanoseconds,
+    /// and the names say so.
     public static func json(_ snapshot: Snapshot, state: ProcessState) -> String {
         let header = snapshot.header
         return JSON.object([
@@ -35,6 +36,7 @@ extension Report {
                 .object(
                     AsyncInterface.allCases.map { ($0.name, json(snapshot[interface: $0])) })
             ),
+            ("mount_pool_paths", .array(snapshot.paths.map(json))),
             (
                 "passed_by_reason",
                 .object(Reason.allCases.map { ($0.name, .unsigned(snapshot[$0])) })
@@ -90,6 +92,36 @@ extension Report {
             ),
             ("submissions_by_depth", .array(totals.depths.indices.map { depth(totals, $0) })),
             ("latency", json(totals.flight)),
+        ])
+    }
+
+    private static func json(_ path: PathTotals) -> JSON {
+        .object([
+            ("pool", .string(path.pool)),
+            ("path", .string(path.path)),
+            ("state", .string(path.state.name)),
+            ("files", .unsigned(path.files)),
+            ("requests", .unsigned(path.requests)),
+            ("read_bytes", .unsigned(path.readBytes)),
+            ("write_bytes", .unsigned(path.writeBytes)),
+            ("syncs", .unsigned(path.syncs)),
+            ("errors", .unsigned(path.errors)),
+            ("reissued", .unsigned(path.reissued)),
+            ("ejections", .unsigned(path.ejections)),
+            ("returns", .unsigned(path.returns)),
+            ("hedges", .unsigned(path.hedges)),
+            ("hedges_won", .unsigned(path.hedgesWon)),
+            ("in_flight_bytes", .unsigned(path.inFlightBytes)),
+            ("window_bytes", .optional(path.windowBytes == 0 ? nil : path.windowBytes)),
+            (
+                "rate_bytes_per_second",
+                .optional(path.rateBytes == 0 ? nil : path.rateBytes)
+            ),
+            (
+                "smoothed_latency_ns",
+                .optional(path.latencyNanoseconds == 0 ? nil : path.latencyNanoseconds)
+            ),
+            ("latency", json(path.latency)),
         ])
     }
 

@@ -1,4 +1,4 @@
-/// A snapshot as text for a terminal of 100 columns.
+/// A snapshot as text for a terminal of 100 columns; paths of mount pools take 120.
 public struct Report {
     /// The width of a line.
     static let columns = 100
@@ -17,6 +17,7 @@ public struct Report {
         var lines = headLines
         if snapshot.calls > 0 { lines += [""] + operationLines }
         if snapshot.techniques.contains(where: \.isUsed) { lines += [""] + techniqueLines }
+        if !snapshot.paths.isEmpty { lines += [""] + pathLines }
         for interface in AsyncInterface.allCases where snapshot[interface: interface].isUsed {
             lines += [""] + asyncLines(of: interface)
         }
@@ -36,8 +37,8 @@ public struct Report {
         var lines = [
             "\(programText(columns: Self.columns - process.count - 2))  \(process)",
             "mode \(header.mode.name)  \(ringText)",
-            "techniques: " + settings.joined(separator: ", "),
         ]
+        lines += wrapped("techniques: ", settings)
         if snapshot.calls == 0 {
             lines.append("no calls counted yet")
         } else {

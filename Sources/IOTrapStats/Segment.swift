@@ -36,15 +36,32 @@ public struct Segment: ~Copyable {
     public func snapshot() throws(SegmentError) -> Snapshot {
         let header = try Self.readHeader(descriptor, path: path)
         var snapshot = Snapshot(header: header)
+        snapshot.paths = try paths(header)
         let buffer = UnsafeMutableRawBufferPointer.allocate(
             byteCount: SegmentHeader.blockBytes, alignment: 16)
         defer { buffer.deallocate() }
         for index in 0..<header.blockCount {
-            let offset = SegmentHeader.headerBytes + index * SegmentHeader.blockBytes
+            let offset = header.bytesBeforeBlocks + index * SegmentHeader.blockBytes
             try Self.read(descriptor, into: buffer, at: offset, path: path)
             snapshot.add(block: UnsafeRawBufferPointer(buffer))
         }
         return snapshot
+    }
+
+    /// The records of all paths.
+    private func paths(_ header: SegmentHeader) throws(SegmentError) -> [PathTotals] {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: SegmentHeader.pathBytes, alignment: 16)
+        defer { buffer.deallocate() }
+        var paths: [PathTotals] = []
+        for index in 0..<header.pathCount {
+            let offset = SegmentHeader.headerBytes + index * SegmentHeader.pathBytes
+            try Self.read(descriptor, into: buffer, at: offset, path: path)
+            paths.append(
+                try PathTotals(
+                    validating: UnsafeRawBufferPointer(buffer), index: index, path: path))
+        }
+        return paths
     }
 
     private static func open(
@@ -90,7 +107,7 @@ public struct Segment: ~Copyable {
         // The size after the count: the process enlarges the file before it raises block_count.
         let size = UInt64(clamping: try descriptor.status(path: path).st_size)
         let needed = UInt64(
-            SegmentHeader.headerBytes + header.blockCount * SegmentHeader.blockBytes)
+            header.bytesBeforeBlocks + header.blockCount * SegmentHeader.blockBytes)
         if size < needed {
             throw SegmentError(path: path, reason: .truncated(bytes: size, expectedBytes: needed))
         }

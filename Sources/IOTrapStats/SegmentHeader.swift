@@ -28,11 +28,24 @@ public struct SegmentHeader: Equatable, Sendable {
     public var threadsUncounted: UInt64
     /// Thread blocks in use.
     public var blockCount: Int
+    /// Paths of mount pools that have a record.
+    public var pathCount = 0
 }
 
 extension SegmentHeader {
-    /// Bytes that a header of this version takes in the file.
+    /// Bytes that a header of this version takes in the file, without the records of paths.
     public static let headerBytes = Int(IOTRAP_STATS_HEADER_BYTES)
+
+    /// Bytes that the record of a path takes in the file.
+    public static let pathBytes = MemoryLayout<iotrap_stats_path>.stride
+
+    /// Bytes before the first block: the header and this many records of paths, in whole pages.
+    public static func bytesBeforeBlocks(pathCount: Int) -> Int {
+        (headerBytes + pathCount * pathBytes + 4095) & ~4095
+    }
+
+    /// Bytes before the first block of this segment.
+    var bytesBeforeBlocks: Int { Self.bytesBeforeBlocks(pathCount: pathCount) }
 
     /// Bytes that a thread block of this version takes in the file: whole pages.
     public static let blockBytes = (MemoryLayout<iotrap_stats_block>.size + 4095) & ~4095
@@ -51,9 +64,38 @@ extension SegmentHeader {
             throw SegmentError(
                 path: path, reason: .version(found: raw.version, expected: IOTRAP_STATS_VERSION))
         }
+        try Self.checkLayout(raw, path: path)
+        guard let mode = Mode(rawValue: Int(raw.mode)) else {
+            throw SegmentError.damaged(path, "mode", raw.mode, IOTRAP_MODE_FORCE.rawValue)
+        }
+        guard let ring = RingState(rawValue: Int(raw.ring)) else {
+            throw SegmentError.damaged(path, "ring", raw.ring, IOTRAP_RING_REFUSED.rawValue)
+        }
+        self.init(
+            program: Self.program(in: bytes), processID: Int32(raw.process_id), mode: mode,
+            ring: ring, ringErrno: Int32(raw.ring_errno),
+            settings: try Self.settings(in: bytes, path: path),
+            keep: raw.flags & IOTRAP_STATS_FLAG_KEEP != 0,
+            ended: raw.flags & IOTRAP_STATS_FLAG_ENDED != 0,
+            startedRealtimeNanoseconds: raw.started_realtime_ns,
+            startedNanoseconds: raw.started_ns, endedNanoseconds: raw.ended_ns,
+            threadsUncounted: raw.threads_uncounted, blockCount: Int(raw.block_count),
+            pathCount: Int(raw.path_count))
+    }
+
+    /// Checks the fields that say where things are, and those that have a limit.
+    private static func checkLayout(
+        _ raw: iotrap_stats_header, path: String
+    ) throws(SegmentError) {
+        // Before header_bytes, which follows from it.
+        if raw.path_count > IOTRAP_STATS_PATHS_MAX {
+            throw SegmentError.damaged(path, "path_count", raw.path_count, IOTRAP_STATS_PATHS_MAX)
+        }
+        let headerBytes = UInt32(bytesBeforeBlocks(pathCount: Int(raw.path_count)))
         for (name, found, expected) in [
-            ("header_bytes", raw.header_bytes, UInt32(Self.headerBytes)),
-            ("block_bytes", raw.block_bytes, UInt32(Self.blockBytes)),
+            ("path_bytes", raw.path_bytes, UInt32(pathBytes)),
+            ("header_bytes", raw.header_bytes, headerBytes),
+            ("block_bytes", raw.block_bytes, UInt32(blockBytes)),
             ("operation_count", raw.operation_count, IOTRAP_OP_COUNT.rawValue),
             ("technique_count", raw.technique_count, IOTRAP_TECHNIQUE_COUNT.rawValue),
             ("reason_count", raw.reason_count, IOTRAP_REASON_COUNT.rawValue),
@@ -69,21 +111,6 @@ extension SegmentHeader {
         ] where found > limit {
             throw SegmentError.damaged(path, name, found, limit)
         }
-        guard let mode = Mode(rawValue: Int(raw.mode)) else {
-            throw SegmentError.damaged(path, "mode", raw.mode, IOTRAP_MODE_FORCE.rawValue)
-        }
-        guard let ring = RingState(rawValue: Int(raw.ring)) else {
-            throw SegmentError.damaged(path, "ring", raw.ring, IOTRAP_RING_REFUSED.rawValue)
-        }
-        self.init(
-            program: Self.program(in: bytes), processID: Int32(raw.process_id), mode: mode,
-            ring: ring, ringErrno: Int32(raw.ring_errno),
-            settings: try Self.settings(in: bytes, path: path),
-            keep: raw.flags & IOTRAP_STATS_FLAG_KEEP != 0,
-            ended: raw.flags & IOTRAP_STATS_FLAG_ENDED != 0,
-            startedRealtimeNanoseconds: raw.started_realtime_ns,
-            startedNanoseconds: raw.started_ns, endedNanoseconds: raw.ended_ns,
-            threadsUncounted: raw.threads_uncounted, blockCount: Int(raw.block_count))
     }
 
     /// The program's path up to its NUL, or all of the field when a hostile writer left none.
@@ -112,8 +139,8 @@ extension SegmentHeader {
 }
 
 extension SegmentError {
-    /// A header field with a value that this version never writes.
-    fileprivate static func damaged(
+    /// A field with a value that this version never writes.
+    static func damaged(
         _ path: String, _ field: String, _ found: UInt32, _ expected: UInt32
     ) -> SegmentError {
         SegmentError(

@@ -1,7 +1,6 @@
 import CIOTrap
 
-// Reading one `struct iotrap_stats_block` by offset: as Swift values its arrays would be tuples of
-// a thousand elements.
+// Reading one `struct iotrap_stats_block`.
 
 extension Snapshot {
     /// Adds the numbers of one thread block of `SegmentHeader.blockBytes` bytes.
@@ -82,47 +81,4 @@ extension AsyncTotals {
         }
         flight.add(histograms.record(index, of: iotrap_stats_histogram.self))
     }
-}
-
-extension Histogram {
-    fileprivate mutating func add(_ record: Field) {
-        typealias Layout = iotrap_stats_histogram
-        count = saturatingSum(count, record[\Layout.count])
-        sumNanoseconds = saturatingSum(sumNanoseconds, record[\Layout.sum_ns])
-        maxNanoseconds = max(maxNanoseconds, record[\Layout.max_ns])
-        let start = record.advanced(by: offsetOf(\Layout.buckets))
-        for index in 0..<Self.bucketCount {
-            let weight = start.word(index)
-            if weight > 0 { add(weight, toBucket: index) }
-        }
-    }
-}
-
-/// A place inside a block. Offsets come from the layout and fixed counts only, never from the file.
-private struct Field {
-    let block: UnsafeRawBufferPointer
-    let offset: Int
-
-    func advanced(by bytes: Int) -> Field { Field(block: block, offset: offset + bytes) }
-
-    func word(_ index: Int) -> UInt64 {
-        block.load(fromByteOffset: offset + index * 8, as: UInt64.self)
-    }
-
-    func record<Layout>(_ index: Int, of layout: Layout.Type) -> Field {
-        advanced(by: index * MemoryLayout<Layout>.stride)
-    }
-
-    subscript<Layout>(member: KeyPath<Layout, UInt64>) -> UInt64 {
-        block.load(fromByteOffset: offset + offsetOf(member), as: UInt64.self)
-    }
-}
-
-extension UnsafeRawBufferPointer {
-    fileprivate func field(_ offset: Int) -> Field { Field(block: self, offset: offset) }
-}
-
-/// The offset of a C structure's member, which always has one.
-private func offsetOf<Layout>(_ member: PartialKeyPath<Layout>) -> Int {
-    MemoryLayout<Layout>.offset(of: member)!
 }

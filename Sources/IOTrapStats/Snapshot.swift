@@ -58,6 +58,8 @@ public struct Snapshot: Equatable, Sendable {
     public var reasons: [UInt64]
     /// Asynchronous I/O, by `AsyncInterface.rawValue`.
     public var interfaces: [AsyncTotals]
+    /// Paths of the mount pools, those of a pool one after the other.
+    public var paths: [PathTotals] = []
 
     /// A snapshot without any calls.
     public init(header: SegmentHeader) {
@@ -102,6 +104,13 @@ public struct Snapshot: Equatable, Sendable {
         }
         for index in interfaces.indices {
             interfaces[index].add(other.interfaces[index])
+        }
+        for path in other.paths {
+            if let known = paths.firstIndex(where: { $0.isSamePath(as: path) }) {
+                paths[known].add(path)
+            } else {
+                paths.append(path)
+            }
         }
     }
 }

@@ -4,10 +4,11 @@ struct Table {
     /// Columns aligned to the left.
     private let leftColumns: Set<Int>
     /// Spaces between two columns.
-    private let gap = 2
+    private let gap: Int
 
-    init(_ titles: [String], leftColumns: Set<Int> = [0]) {
+    init(_ titles: [String], leftColumns: Set<Int> = [0], gap: Int = 2) {
         rows = [titles]
+        self.gap = gap
         self.leftColumns = leftColumns
     }
 

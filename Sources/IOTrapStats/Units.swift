@@ -13,6 +13,13 @@ public enum Units {
             Double(value), by: 1024, units: ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
     }
 
+    /// Bytes as megabytes of a million, without the unit ("0.05", "9.52", "104", "12.3 k").
+    static func megabytes(_ value: UInt64) -> String {
+        let megabytes = Double(value) / 1e6
+        if megabytes >= 999.5 { return count(UInt64(megabytes.rounded())) }
+        return decimal(megabytes, places: megabytes < 9.995 ? 2 : megabytes < 99.95 ? 1 : 0)
+    }
+
     /// A latency in nanoseconds, from "ns" up to "s".
     public static func latency(_ nanoseconds: UInt64) -> String {
         if nanoseconds < 1000 { return "\(nanoseconds) ns" }

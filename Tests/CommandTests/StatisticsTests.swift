@@ -1,3 +1,4 @@
+import CIOTrap
 import Foundation
 import Glibc
 import Testing
@@ -197,6 +198,59 @@ struct StatisticsTests {
         }
     }
 
+    /// Puts records of paths between header and blocks of a segment.
+    private func insertPaths(_ path: String, _ names: [(pool: String, path: String)]) throws {
+        typealias Header = iotrap_stats_header
+        var content = try Data(contentsOf: URL(fileURLWithPath: path))
+        let bytes = MemoryLayout<iotrap_stats_path>.size
+        var records = Data(count: (names.count * bytes + 4095) / 4096 * 4096)
+        for (index, name) in names.enumerated() {
+            var record = iotrap_stats_path()
+            withUnsafeMutableBytes(of: &record.pool) { $0.copyBytes(from: name.pool.utf8) }
+            withUnsafeMutableBytes(of: &record.path) { $0.copyBytes(from: name.path.utf8) }
+            record.state = IOTRAP_PATH_UP.rawValue
+            record.requests = 8
+            record.read_bytes = UInt64(index + 1) << 20
+            record.rate_bytes = 50_000_000
+            withUnsafeBytes(of: &record) {
+                records.replaceSubrange(index * bytes..<(index + 1) * bytes, with: $0)
+            }
+        }
+        let lengths = [
+            (\Header.header_bytes, UInt32(4096 + records.count)),
+            (\Header.path_count, UInt32(names.count)),
+        ]
+        for (member, value) in lengths {
+            let offset = MemoryLayout<Header>.offset(of: member)!
+            withUnsafeBytes(of: value) { content.replaceSubrange(offset..<offset + 4, with: $0) }
+        }
+        content.insert(contentsOf: records, at: 4096)
+        try content.write(to: URL(fileURLWithPath: path))
+    }
+
+    @Test("The paths of mount pools are shown, as text and JSON")
+    func mountPools() throws {
+        let scratch = try Scratch()
+        let (path, processID) = try keptSegment(scratch)
+        let without = try scratch.iotrap(["stat", processID]).output
+        #expect(!without.contains("MOUNT POOLS"))
+        try insertPaths(path, [("hana", "/mnt/a"), ("hana", "/mnt/b"), ("logs", "/mnt/l")])
+        let outcome = try scratch.iotrap(["stat", processID])
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let lines = outcome.output.split(separator: "\n").map(String.init)
+        let title = try #require(lines.firstIndex { $0.hasPrefix("MOUNT POOLS ") })
+        #expect(lines[title + 1].hasPrefix("hana  /mnt/a  up      33.3 %  50.0 "))
+        #expect(lines[title + 2].hasPrefix("hana  /mnt/b  up      66.7 %  50.0 "))
+        #expect(lines[title + 3].hasPrefix("logs  /mnt/l  up     100.0 %  50.0 "))
+        // The rest is what it was: blocks are found behind the records.
+        let rest = lines.filter { !lines[title...(title + 3)].contains($0) }
+        #expect(rest == without.split(separator: "\n").map(String.init))
+        let json = try scratch.iotrap(["stat", "--json", processID])
+        let parsed = try JSONSerialization.jsonObject(with: Data(json.output.utf8))
+        let paths = (parsed as? [String: Any])?["mount_pool_paths"] as? [[String: Any]]
+        #expect(paths?.map { $0["path"] as? String } == ["/mnt/a", "/mnt/b", "/mnt/l"])
+    }
+
     @Test("A segment of another version is refused with the reason")
     func otherVersion() throws {
         let scratch = try Scratch()
@@ -207,7 +261,7 @@ struct StatisticsTests {
         try file.close()
         expectRefusal(
             try scratch.iotrap(["stat", processID]), status: 1, naming: path, "version 9",
-            "reads version 2")
+            "reads version 3")
         let last = try scratch.iotrap(["stat", "last"])
         #expect(last.status == 1)
         #expect(last.errors.contains("passed over: \(path): has layout version 9"))

@@ -31,6 +31,7 @@ struct NamesTests {
                 == Operation.allCases.map(\.name))
         #expect(
             try enumerators(of: "iotrap_technique", prefix: "IOTRAP_TECHNIQUE_")
+                .map { $0 == "mount-pool" ? "mount-pools" : $0 }
                 == Technique.allCases.map(\.name))
         #expect(
             try enumerators(of: "iotrap_reason", prefix: "IOTRAP_REASON_")
@@ -48,6 +49,9 @@ struct NamesTests {
             try enumerators(of: "iotrap_setting", prefix: "IOTRAP_SETTING_")
                 == Setting.allCases.map(\.name))
         #expect(
+            try enumerators(of: "iotrap_path_state", prefix: "IOTRAP_PATH_")
+                == PathState.allCases.map(\.name))
+        #expect(
             try enumerators(of: "iotrap_ring_state", prefix: "IOTRAP_RING_")
                 == RingState.allCases.map(\.name))
     }
@@ -64,6 +68,7 @@ struct NamesTests {
         #expect(Technique.allCases.map(\.rawValue) == Array(Technique.allCases.indices))
         #expect(Reason.allCases.map(\.rawValue) == Array(Reason.allCases.indices))
         #expect(AsyncInterface.allCases.map(\.rawValue) == Array(AsyncInterface.allCases.indices))
+        #expect(PathState.allCases.map(\.rawValue) == Array(PathState.allCases.indices))
         #expect(AsyncRoute.allCases.map(\.rawValue) == Array(AsyncRoute.allCases.indices))
     }
 }

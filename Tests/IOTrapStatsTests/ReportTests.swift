@@ -60,7 +60,8 @@ struct ReportTests {
         let text = Report(try busySnapshot(), state: .running).text
         #expect(text.hasPrefix("/usr/bin/database  pid \(getpid())  running for "))
         #expect(text.contains("\nmode auto  io_uring not needed yet\n"))
-        #expect(text.contains("techniques: ring auto, split on, group-sync off, libaio auto, "))
+        #expect(text.contains("\ntechniques: ring auto, split on, group-sync off, libaio auto, "))
+        #expect(text.contains(" offload off,\n            mount-pools off\n"))
         #expect(text.contains("accelerated 50.0 % of 2.84 T calls"))
     }
 
@@ -69,8 +70,8 @@ struct ReportTests {
         let text = Report(try busySnapshot(), state: .running).text
         #expect(text.contains("31.0"))
         let reasons = text.components(separatedBy: "PASSED THROUGH")[1].split(separator: "\n")
-        #expect(reasons[1].hasPrefix("opcode"))
-        #expect(reasons[1].contains("8.7 %"))
+        #expect(reasons[1].hasPrefix("mapped"))
+        #expect(reasons[1].contains("7.7 %"))
         #expect(reasons.count == Reason.allCases.count + 1)
     }
 

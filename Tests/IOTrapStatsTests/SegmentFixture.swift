@@ -11,15 +11,22 @@ let deadProcessID: Int32 = 2_000_000_000
 struct SegmentFixture {
     var bytes: [UInt8]
 
-    /// A valid segment with empty blocks.
-    init(processID: Int32 = getpid(), blocks: Int = 1, program: String = "/usr/bin/program") {
+    private let blocksOffset: Int
+
+    /// A valid segment with empty blocks and empty records of paths.
+    init(
+        processID: Int32 = getpid(), blocks: Int = 1, program: String = "/usr/bin/program",
+        paths: [(pool: String, path: String)] = []
+    ) {
+        blocksOffset = (4096 + paths.count * MemoryLayout<iotrap_stats_path>.size + 4095) & ~4095
         bytes = [UInt8](
-            repeating: 0,
-            count: SegmentHeader.headerBytes + blocks * SegmentHeader.blockBytes)
+            repeating: 0, count: blocksOffset + blocks * SegmentHeader.blockBytes)
         var header = iotrap_stats_header()
         header.magic = IOTRAP_STATS_MAGIC
         header.version = IOTRAP_STATS_VERSION
-        header.header_bytes = IOTRAP_STATS_HEADER_BYTES
+        header.header_bytes = UInt32(blocksOffset)
+        header.path_count = UInt32(paths.count)
+        header.path_bytes = UInt32(MemoryLayout<iotrap_stats_path>.size)
         header.block_bytes = UInt32(SegmentHeader.blockBytes)
         header.block_count = UInt32(blocks)
         header.operation_count = IOTRAP_OP_COUNT.rawValue
@@ -38,6 +45,25 @@ struct SegmentFixture {
             field.copyBytes(from: program.utf8.prefix(255))
         }
         setHeader { $0 = header }
+        for (index, names) in paths.enumerated() {
+            setPath(index) { record in
+                withUnsafeMutableBytes(of: &record.pool) { $0.copyBytes(from: names.pool.utf8) }
+                withUnsafeMutableBytes(of: &record.path) { $0.copyBytes(from: names.path.utf8) }
+            }
+        }
+    }
+
+    /// Where the record of a path begins.
+    static func pathOffset(_ index: Int) -> Int {
+        4096 + index * MemoryLayout<iotrap_stats_path>.size
+    }
+
+    /// Changes the record of a path in place.
+    mutating func setPath(_ index: Int, _ change: (inout iotrap_stats_path) -> Void) {
+        bytes.withUnsafeMutableBytes { raw in
+            let record = raw.baseAddress! + Self.pathOffset(index)
+            change(&record.assumingMemoryBound(to: iotrap_stats_path.self).pointee)
+        }
     }
 
     /// Changes the header in place.
@@ -50,8 +76,7 @@ struct SegmentFixture {
     /// Changes a thread block in place.
     mutating func setBlock(_ index: Int, _ change: (inout iotrap_stats_block) -> Void) {
         bytes.withUnsafeMutableBytes { raw in
-            let start = SegmentHeader.headerBytes + index * SegmentHeader.blockBytes
-            let block = raw.baseAddress! + start
+            let block = raw.baseAddress! + blocksOffset + index * SegmentHeader.blockBytes
             change(&block.assumingMemoryBound(to: iotrap_stats_block.self).pointee)
         }
     }

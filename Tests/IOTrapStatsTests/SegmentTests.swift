@@ -40,7 +40,7 @@ struct SegmentTests {
         #expect(header.mode == .auto)
         #expect(header.ring == .refused)
         #expect(header.ringErrno == EPERM)
-        #expect(header.settings == [.auto, .on, .off, .auto, .on, .off])
+        #expect(header.settings == [.auto, .on, .off, .auto, .on, .off, .off])
         #expect(header.keep && header.ended)
         #expect(header.state == .ended)
         #expect(header.ageNanoseconds == 5_000_000_000)
@@ -182,9 +182,9 @@ struct SegmentTests {
     @Test("Another version is refused by its number")
     func version() throws {
         var fixture = SegmentFixture()
-        for version in [0, 1, 3, UInt32.max] {
+        for version in [0, 1, 2, 4, UInt32.max] {
             fixture.setHeader { $0.version = version }
-            #expect(try refusal(fixture) == .version(found: version, expected: 2))
+            #expect(try refusal(fixture) == .version(found: version, expected: 3))
         }
     }
 
@@ -195,6 +195,7 @@ struct SegmentTests {
         let checked: [PartialKeyPath<Header>] = [
             \Header.version, \Header.header_bytes, \Header.block_bytes, \Header.operation_count,
             \Header.technique_count, \Header.reason_count, \Header.bucket_count,
+            \Header.path_count, \Header.path_bytes,
         ]
         let magic = (0..<8).flatMap { byte in (0..<8).map { (byte, $0) } }
         let words = checked.flatMap { member in
@@ -246,8 +247,14 @@ struct SegmentTests {
             ("mode", { $0.mode = 4 }),
             ("ring", { $0.ring = 3 }),
             ("ring_errno", { $0.ring_errno = 4096 }),
+            ("path_count", { $0.path_count = IOTRAP_STATS_PATHS_MAX + 1 }),
+            ("path_count", { $0.path_count = .max }),
+            ("header_bytes", { $0.path_count = 1 }),
+            ("path_bytes", { $0.path_bytes = 0 }),
+            ("path_bytes", { $0.path_bytes += 8 }),
             ("setting of ring", { $0.technique_settings.0 = 9 }),
             ("setting of offload", { $0.technique_settings.5 = 3 }),
+            ("setting of mount-pools", { $0.technique_settings.6 = 3 }),
         ]
         for (name, change) in changes {
             var fixture = SegmentFixture()
@@ -342,10 +349,10 @@ struct SegmentFileTests {
 
     @Test("The message names file, reason and remedy")
     func message() {
-        let error = SegmentError(path: "/x/1", reason: .version(found: 7, expected: 2))
+        let error = SegmentError(path: "/x/1", reason: .version(found: 7, expected: 3))
         #expect(
             error.description
-                == "/x/1: has layout version 7, this command reads version 2; "
+                == "/x/1: has layout version 7, this command reads version 3; "
                 + "use the iotrap command of the same release as the library")
     }
 }
