@@ -3,7 +3,8 @@ import IOTrapEngine
 /// The texts of `iotrap help`.
 enum Help {
     static let overview = """
-        usage: iotrap run [--mode MODE] [--set KEY=VALUE]... [--stats] [--] PROGRAM [ARGUMENT]...
+        usage: iotrap run [--mode MODE] [--set KEY=VALUE]... [--pool POOL]... [--config FILE]
+                          [--stats] [--] PROGRAM [ARGUMENT]...
                iotrap stat PID|last [--json]
                iotrap doctor
                iotrap help | --version
@@ -21,8 +22,22 @@ enum Help {
                                  io-uring                  auto|on: on even under seccomp
                                  ring-descriptor           hidden|visible
                                  follow                    on|off: into executed programs
+                                 mount-pools               on|off|auto
+                --pool POOL      NAME:/MOUNT,/MOUNT[,OPTION]...: mounts that lead to the same
+                                 files; added to IOTRAP_MOUNT_POOLS. Options:
+                                 coherent=yes|no           spread buffered reads, too (no)
+                                 same=yes|no               believe that files are the same (no)
+                                 weights=N:N...            expected speeds, one a path
+                                 primary=N|/MOUNT          the primary path (the first)
+                                 bulk=all|off-primary      large transfers (all)
+                                 chunk=SIZE                greatest piece, 64K to 16M (1M)
+                                 hedge=off|PERCENTILE      when a slow read is repeated (off)
+                                 answer-within=TIME|off    when a path is left alone (1, 500ms)
+                                 protect=on|off|auto       small writes before bulk (auto)
+                --config FILE    settings and pools from a file (IOTRAP_CONFIG)
                 --stats          waits for the end and prints what happened
-                Options win over IOTRAP_MODE and IOTRAP_SET, which win over the defaults.
+                Options win over variables (IOTRAP_MODE, IOTRAP_SET, IOTRAP_MOUNT_POOLS), which
+                win over the file, which wins over the defaults.
         stat    shows what the library did in a running process, or in one whose statistics
                 were kept (IOTRAP_STATS=keep); last: the process that started last
         doctor  tells whether io_uring works here, and what to do if not

@@ -6,11 +6,14 @@ enum RunCommand {
     static func run(_ arguments: [ByteString]) throws(CommandFailure) -> Int32 {
         var settings = Settings()
         var reader = OptionReader(
-            arguments, command: "run", valid: "--mode, --set, --stats, --help, --")
+            arguments, command: "run", valid: "--mode, --set, --pool, --config, --stats, --help, --"
+        )
         while let (name, value) = reader.next() {
             switch name {
             case "--mode": settings.mode = try reader.value(of: name, value)
             case "--set": settings.items.append(try reader.value(of: name, value))
+            case "--pool": settings.poolItems.append(try reader.value(of: name, value))
+            case "--config": settings.file = try reader.value(of: name, value)
             case "--stats":
                 try reader.refuseValue(of: name, value)
                 settings.showsStatistics = true
@@ -29,6 +32,11 @@ enum RunCommand {
         var target = try Target(finding: program, path: environment["PATH"])
         try target.check(against: library)
         for warning in target.warnings { Diagnostics.complain(warning) }
+        if !settings.pools.isEmpty, let mounts = PoolMounts.ofProcess() {
+            for line in PoolWarnings(mounts: mounts).lines(for: settings.pools) {
+                Diagnostics.complain(line)
+            }
+        }
         environment.set("LD_PRELOAD", library.preload(before: environment["LD_PRELOAD"]))
 
         let launch = { (environment: Environment) in

@@ -7,14 +7,24 @@ struct Settings {
     var mode: ByteString?
     /// `--set`, in the order given.
     var items: [ByteString] = []
+    /// `--pool`, in the order given.
+    var poolItems: [ByteString] = []
+    /// `--config`, if given.
+    var file: ByteString?
+    /// The mount pools, once the settings were applied.
+    private(set) var pools: [Pool] = []
     /// `--stats`
     var showsStatistics = false
 
     /// Checks all settings that the program would get, then writes the options into the
     /// environment. Throws for the first wrong one, naming it and where it came from.
     @discardableResult
-    func apply(to environment: inout Environment) throws(CommandFailure) -> Configuration {
+    mutating func apply(
+        to environment: inout Environment
+    ) throws(CommandFailure) -> Configuration {
         var configuration = Configuration()
+        let poolSettings = PoolSettings()
+        try poolSettings.readFile(file, &environment, into: &configuration)
         if let value = environment["IOTRAP_MODE"], !value.isEmpty, mode == nil {
             try Self.parse(value, source: "IOTRAP_MODE", isMode: true, into: &configuration)
         }
@@ -36,6 +46,8 @@ struct Settings {
             environment.set(
                 "IOTRAP_SET", ByteString(Array(all.map(\.bytes).joined(separator: [0x2c]))))
         }
+        try poolSettings.readLists(poolItems, &environment)
+        pools = poolSettings.pools
         if showsStatistics {
             environment.set("IOTRAP_STATS", ByteString("keep"))
         } else if let value = environment["IOTRAP_STATS"], !["keep", "off"].contains(value.text) {

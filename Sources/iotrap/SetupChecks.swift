@@ -11,7 +11,8 @@ struct SetupChecks {
     func settings() -> (Configuration, [Finding]) {
         var changed = environment
         do throws(CommandFailure) {
-            let configuration = try Settings().apply(to: &changed)
+            var settings = Settings()
+            let configuration = try settings.apply(to: &changed)
             return (configuration, [Self.finding(about: configuration)])
         } catch {
             return (Configuration(), [Self.failure("settings", error)])

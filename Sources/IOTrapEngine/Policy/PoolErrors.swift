@@ -179,7 +179,7 @@ public struct PoolError: Error, Equatable, Sendable {
         case .tooManyPathsOfPool: "use at most 64"
         case .tooManyPaths: "use at most 128 in all pools"
         case .relativeFile: "begin it with a slash"
-        case .missingFile: "correct the name, or unset the variable"
+        case .missingFile: "correct the name, or leave it out"
         case .longFile: "use at most 64 KiB"
         case .irregularFile: "name a file with settings"
         case .unreadableFile: "check its permissions"
