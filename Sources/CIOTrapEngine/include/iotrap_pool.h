@@ -158,7 +158,8 @@ struct iotrap_pool_file {
 	uint64_t used_ns;   /* last time */
 	uint32_t last_generation;
 	uint32_t home_writes; /* transfers that the service thread gave to the home path */
-	uint64_t line[3];
+	uint64_t hurry_ns;    /* until then bulk waits for other paths to be opened and proven */
+	uint64_t line[2];
 	char name[IOTRAP_POOL_NAME_MAX]; /* below each path of the pool, zero-terminated */
 };
 

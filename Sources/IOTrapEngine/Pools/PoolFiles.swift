@@ -142,6 +142,8 @@ enum PoolFiles {
         record.pointee.pool = found.pool
         record.pointee.home = found.home
         record.pointee.restricted = 0
+        record.pointee.hurry_ns = 0
+        record.pointee.home_writes = 0
         record.pointee.known_size = facts.size
         record.pointee.used_ns = iotrap_clock()
         record.pointee.name_bytes = UInt32(bytes)

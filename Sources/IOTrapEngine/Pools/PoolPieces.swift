@@ -150,6 +150,10 @@ enum PoolPieces {
         } else {
             PoolHealth.answered(p, path)
         }
+        if writes, result > 0, number == file.pointee.home, file.pointee.hurry_ns > now {
+            // A change was made by which other paths can be proven.
+            PoolSiblings.refresh(s, p, index, piece.pointee.descriptor, now)
+        }
         if writes, result > 0, number != file.pointee.home {
             // A direct write by the program's own descriptor would have done this.
             iotrap_drop_cached(

@@ -44,7 +44,10 @@ enum PoolService {
         let writes = Requests.writes(request)
         if writes { file.pointee.home_writes &+= 1 }
         let usable = usable(p, index, writes: writes)
-        guard usable & ~(1 << UInt64(file.pointee.home)) != 0, let transfer = take(p) else {
+        let isAlone = usable & ~(1 << UInt64(file.pointee.home)) == 0
+        guard !isAlone || PoolSiblings.areComing(p, index, writes: writes, now),
+            let transfer = take(p)
+        else {
             PoolTarget.withdraw(request)
             return false
         }
@@ -225,12 +228,16 @@ enum PoolService {
         let file = PoolFiles.file(transfer.pointee.file)
         // Cut for size alone only where a path has more than one turn to carry it.
         let isBulk = range.upperBound - range.lowerBound > bulkBytes
+        let writes = Requests.writes(request)
         var position = range.lowerBound
         while position < range.upperBound {
             let bytes = min(chunk, range.upperBound - position)
             let now = iotrap_clock()
             let isProtected = isProtected(p, file.pointee.pool, now)
-            if isProtected && isBulk {
+            if isBulk,
+                isProtected
+                    || PoolSiblings.areComing(p, transfer.pointee.file, writes: writes, now)
+            {
                 wait(s, p, transfer, request, position, bytes, now)
             } else if let path {
                 addPiece(s, p, transfer, request, position, bytes, path)
@@ -316,10 +323,13 @@ enum PoolService {
             let index = piece.pointee.pool_file - 1
             let file = PoolFiles.file(index)
             let mask = bulkPaths(p, piece, index)
+            let isHeld =
+                isProtected
+                || PoolSiblings.areComing(p, index, writes: Requests.writes(piece), now)
             guard
                 let path = PathScheduler.choose(
                     p.pointee.models + Int(path(file, 0)), usable: mask,
-                    bytes: UInt64(piece.pointee.length), isBulk: true, isProtected: isProtected,
+                    bytes: UInt64(piece.pointee.length), isBulk: true, isProtected: isHeld,
                     preferred: nil, now: now)
             else { return }
             p.pointee.waitingFirst[Int(pool)] = piece.pointee.next

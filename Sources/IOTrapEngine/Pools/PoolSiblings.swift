@@ -10,6 +10,8 @@ enum PoolSiblings {
 
     /// How long a path that showed no such file, or another, is left alone.
     private static let refusedNanoseconds: UInt64 = 1_000_000_000
+    /// How long bulk transfers may be held back for paths that are being opened.
+    private static let hurryNanoseconds: UInt64 = 100_000_000
     /// Between two looks for a change made on the home path.
     private static let proofNanoseconds: UInt64 = 10_000_000
 
@@ -44,6 +46,9 @@ enum PoolSiblings {
             else { continue }
             switch UInt32(sibling.pointee.state) {
             case IOTRAP_SIBLING_NONE, IOTRAP_SIBLING_REFUSED:
+                if file.pointee.hurry_ns == 0 {
+                    file.pointee.hurry_ns = now &+ hurryNanoseconds
+                }
                 PoolVisits.open(s, p, index, number, descriptor)
             case IOTRAP_SIBLING_READABLE
             where canWrite && file.pointee.home_writes > 0
@@ -53,6 +58,19 @@ enum PoolSiblings {
             default: break
             }
         }
+    }
+
+    /// True for a short while after a file was first used: other paths are about to be opened, or
+    /// proven. Until then bulk transfers should not all queue up on one path.
+    static func areComing(_ p: Pool, _ index: UInt32, writes: Bool, _ now: UInt64) -> Bool {
+        let file = PoolFiles.file(index)
+        guard file.pointee.hurry_ns > now else { return false }
+        for number in 0..<Pools.pool(file.pointee.pool).pointee.path_count {
+            let state = UInt32(sibling(p, index, number).pointee.state)
+            if state == IOTRAP_SIBLING_OPENING { return true }
+            if state == IOTRAP_SIBLING_READABLE && writes { return true }
+        }
+        return false
     }
 
     // MARK: - What visits found
