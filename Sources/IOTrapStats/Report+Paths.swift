@@ -35,7 +35,7 @@ extension Report {
     }
 
     private static let pathTitles = [
-        "MOUNT POOLS", "STATE", "SHARE", "MB/S", "P50", "P99", "WINDOW", "IN FLIGHT", "EJECTED",
+        "MOUNT POOLS", "STATE", "SHARE", "MB/S", "P50", "P99", "WINDOW", "FLIGHT", "EJECTED",
         "REISSUED", "HEDGES", "ERRORS", "SYNCS",
     ]
 

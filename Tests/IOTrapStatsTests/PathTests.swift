@@ -216,13 +216,13 @@ struct PathTests {
         ])
         #expect(
             lines == [
-                "MOUNT POOLS        STATE     SHARE  MB/S      P50      P99  WINDOW  IN FLIGHT"
+                "MOUNT POOLS        STATE     SHARE  MB/S      P50      P99  WINDOW  FLIGHT"
                     + "  EJECTED  REISSUED  HEDGES  ERRORS  SYNCS",
-                "hana  /mnt/hana/a  up       75.0 %   105  1.01 ms  1.01 ms  64.0 M     16.0 M"
+                "hana  /mnt/hana/a  up       75.0 %   105  1.01 ms  1.01 ms  64.0 M  16.0 M"
                     + "        0         0       -       0     12",
-                "hana  /mnt/hana/b  ejected  25.0 %     -  1.01 ms  1.01 ms       -     16.0 M"
+                "hana  /mnt/hana/b  ejected  25.0 %     -  1.01 ms  1.01 ms       -  16.0 M"
                     + "        2        31     4/9      17     12",
-                "hana  /mnt/hana/c  unused    0.0 %     -        -        -       -        0 B"
+                "hana  /mnt/hana/c  unused    0.0 %     -        -        -       -     0 B"
                     + "        0         0       -       0      0",
             ])
     }
@@ -271,8 +271,8 @@ struct PathTests {
         // A path that lost its front already says so, however short it is.
         #expect(try table([busyPath("p", "mnt/x", bytes: 1)])[1].hasPrefix("p  ...mnt/x "))
         // With less to show the same columns stand closer before names are cut.
-        let middling = try table([busyPath("hana", "/hana/shared/data/mnt001", bytes: 9)])
-        #expect(middling[1].hasPrefix("hana  /hana/shared/data/mnt001 up "), "\(middling[1])")
+        let middling = try table([busyPath("hana", "/hana/shared/data/mnt00001", bytes: 9)])
+        #expect(middling[1].hasPrefix("hana  /hana/shared/data/mnt00001 up "), "\(middling[1])")
         #expect(middling[1].count <= 120)
     }
 
