@@ -63,7 +63,7 @@ enum PoolCalls {
                 || (shape.writes && result == Int64(PoolHealth.timedOut))
             {
                 PoolFiles.leave(record)
-                return finish(thread, call, result, requests: 1)
+                return finish(thread, call, result, isPlain: true)
             }
         }
         guard let request = RequestPool.take() else {
@@ -78,7 +78,7 @@ enum PoolCalls {
             RequestPool.give(request)
             return nil
         }
-        return finish(thread, call, wait(request), requests: 1)
+        return finish(thread, call, wait(request), isPlain: false)
     }
 
     /// A small durable write: bulk transfers of its pool make room for the next.
@@ -139,10 +139,11 @@ enum PoolCalls {
     }
 
     private static func finish(
-        _ thread: Thread, _ call: Call, _ result: Int64, requests: UInt64
+        _ thread: Thread, _ call: Call, _ result: Int64, isPlain: Bool
     ) -> Int64 {
-        Recording.batches(
-            thread, IOTRAP_TECHNIQUE_MOUNT_POOL, requests: requests, batches: 1)
+        if isPlain {
+            Recording.batches(thread, IOTRAP_TECHNIQUE_MOUNT_POOL, requests: 1, batches: 1)
+        }
         Recording.served(
             thread, call, IOTRAP_TECHNIQUE_MOUNT_POOL, result: result,
             nanoseconds: iotrap_clock() &- call.pointee.started_ns, isTrial: false)

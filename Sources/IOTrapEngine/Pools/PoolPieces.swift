@@ -33,6 +33,8 @@ enum PoolPieces {
         p.pointee.models[Int(path)].began(
             bytes: bytes(piece), isBulk: isBulk(piece), now: piece.pointee.started_ns)
         append(p, piece, path)
+        Recording.batches(
+            s.pointee.thread, IOTRAP_TECHNIQUE_MOUNT_POOL, requests: 1, batches: 0)
         enter(s, p, piece)
     }
 
@@ -141,7 +143,7 @@ enum PoolPieces {
         let hasFailed = PoolHealth.isPathError(result)
         p.pointee.models[Int(path)].ended(
             bytes: bytes(piece), isBulk: isBulk(piece), took: nanoseconds, now: now,
-            failed: result < 0)
+            failed: result < 0, isRead: !writes)
         PathStatistics.transfer(
             path, writes: writes, bytes: UInt64(max(0, result)), nanoseconds: nanoseconds,
             failed: result < 0)

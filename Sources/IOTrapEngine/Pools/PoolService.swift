@@ -56,6 +56,8 @@ enum PoolService {
         transfer.pointee.flags = writes ? IOTRAP_TRANSFER_WRITES : 0
         p.pointee.transfersActive[Int(file.pointee.pool)] += 1
         noteProtection(p, file, request, now)
+        Recording.batches(
+            s.pointee.thread, IOTRAP_TECHNIQUE_MOUNT_POOL, requests: 0, batches: 1)
         cut(s, p, transfer, request, usable, now)
         return true
     }
@@ -205,11 +207,17 @@ enum PoolService {
             for index in 0..<count {
                 let end = index + 1 == count ? bytes : min(bytes, position + base[index].bytes)
                 addPieces(
-                    s, p, transfer, request, position..<end, pool.pointee.chunk_bytes,
-                    base[index].path, mask)
+                    s, p, transfer, request, position..<end,
+                    pieceBytes(end - position, pool.pointee.chunk_bytes), base[index].path, mask)
                 position = end
             }
         }
+    }
+
+    /// A share in at least four pieces: a path may serve several at once, and what falls behind is
+    /// seen earlier.
+    private static func pieceBytes(_ share: UInt64, _ chunk: UInt64) -> UInt64 {
+        min(chunk, max(256 << 10, (share / 4 + 4095) & ~4095))
     }
 
     static func vectorBytes(_ request: Request) -> UInt64 {
@@ -360,6 +368,7 @@ enum PoolService {
         p.pointee.transfersActive[Int(file.pointee.pool)] -= 1
         p.pointee.buffers.give(transfer.pointee.buffer)
         let result = result(transfer)
+        count(s, request, result)
         give(p, transfer)
         PoolTarget.withdraw(request)
         if flags & IOTRAP_TRANSFER_MISFIT != 0, flags & IOTRAP_TRANSFER_GONE == 0 {
@@ -371,6 +380,20 @@ enum PoolService {
             ServiceThread.issue(s, request)
         } else {
             ServiceThread.note(s, request, result)
+        }
+    }
+
+    /// Counts a transfer of asynchronous I/O; other calls are counted by their threads.
+    private static func count(_ s: State, _ request: Request, _ result: Int32) {
+        guard UInt32(request.pointee.destination) != IOTRAP_TO_CALLER.rawValue,
+            let block = s.pointee.thread.pointee.block
+        else { return }
+        let counts = iotrap_block_technique(block, IOTRAP_TECHNIQUE_MOUNT_POOL.rawValue)
+        counts.pointee.calls &+= 1
+        if result < 0 {
+            counts.pointee.errors &+= 1
+        } else {
+            counts.pointee.bytes &+= UInt64(result)
         }
     }
 
