@@ -133,7 +133,8 @@ public struct ConfigurationError: Error, Equatable, Sendable {
         case .unknownKey:
             """
             valid settings: ring, split, group-sync, libaio, posix-aio, offload, mount-pools, \
-            split-chunk, split-depth, sync-scope, aio-context, backend, io-uring, ring-descriptor, follow, fault
+            split-chunk, split-depth, sync-scope, aio-context, backend, io-uring, \
+            ring-descriptor, follow, fault
             """
         case .missingValue: "write it as key=value"
         case .badSwitch: "valid values: on, off, auto"
