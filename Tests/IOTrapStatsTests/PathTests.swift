@@ -274,6 +274,8 @@ struct PathTests {
         let middling = try table([busyPath("hana", "/hana/shared/data/mnt00001", bytes: 9)])
         #expect(middling[1].hasPrefix("hana  /hana/shared/data/mnt00001 up "), "\(middling[1])")
         #expect(middling[1].count <= 120)
+        let longPool = try table([busyPath("the-pool-of-the-database", "/mnt/a", bytes: 9)])
+        #expect(longPool[1].hasPrefix("the-pool-of-the-database  /mnt/a up "), "\(longPool[1])")
     }
 
     @Test("Names cannot act on the terminal")
