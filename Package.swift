@@ -40,7 +40,8 @@ let package = Package(
             dependencies: ["IOTrapStats", "CIOTrap"],
             swiftSettings: strict),
         .testTarget(
-            name: "CommandTests", dependencies: ["IOTrapStats", "CIOTrap"], swiftSettings: strict),
+            name: "CommandTests", dependencies: ["iotrap", "IOTrapStats", "CIOTrap"],
+            swiftSettings: strict),
         .testTarget(name: "DifferentialTests", swiftSettings: strict),
         .testTarget(name: "EndToEndTests", exclude: ["programs"], swiftSettings: strict),
         .testTarget(name: "StyleTests", swiftSettings: strict),

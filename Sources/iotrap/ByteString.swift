@@ -64,3 +64,7 @@ func withCStringArray<Result>(
     defer { for copy in copies { free(copy) } }
     return body(copies + [nil])
 }
+
+extension ByteString: ExpressibleByStringLiteral {
+    init(stringLiteral text: String) { self.init(text) }
+}

@@ -6,7 +6,7 @@ enum Help {
         usage: iotrap run [--mode MODE] [--set KEY=VALUE]... [--pool POOL]... [--config FILE]
                           [--stats] [--] PROGRAM [ARGUMENT]...
                iotrap stat PID|last [--json]
-               iotrap doctor
+               iotrap doctor [--pool[=POOL] [--measure] [--within SECONDS]]
                iotrap help | --version
 
         run     starts a program with the library preloaded
@@ -41,10 +41,16 @@ enum Help {
         stat    shows what the library did in a running process, or in one whose statistics
                 were kept (IOTRAP_STATS=keep); last: the process that started last
         doctor  tells whether io_uring works here, and what to do if not
+                --pool[=POOL]    whether mount pools work instead: all that are configured, one
+                                 by its name, or NAME:/PATH,/PATH. Makes a small file through
+                                 one path, looks for it through the others, and removes it
+                --measure        also how fast files are read through one path and through all
+                --within SECONDS a mount that takes longer to answer counts as dead (5)
 
         Exit status of run: the program's own (128 + signal); 2 for a wrong setting or a target
         that cannot be preloaded, 126 for a program that cannot be executed, 127 for one that is
-        missing. Of stat: 1 when there is nothing to show. Of doctor: 1 without acceleration.
+        missing. Of stat: 1 when there is nothing to show. Of doctor: 1 without acceleration,
+        or with a pool that does not work.
 
         """
 }

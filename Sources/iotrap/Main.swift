@@ -24,6 +24,7 @@ enum Main {
         case "stat": return try StatCommand.run(rest)
         case "doctor": return try DoctorCommand.run(rest)
         case RingTrial.argument: return RingTrial.runInThisProcess()
+        case PoolProbe.argument: return PoolProbeActions.run(rest)
         case "help", "--help", "-h":
             Diagnostics.write(Help.overview, to: STDOUT_FILENO)
             return ExitStatus.success

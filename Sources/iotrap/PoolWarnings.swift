@@ -10,7 +10,7 @@ struct PoolWarnings {
 
     private func lines(for pool: Pool) -> [String] {
         var lines: [String] = []
-        var found: [(path: ByteString, mount: PoolMount)] = []
+        var found: [(path: ByteString, mount: Mount)] = []
         for path in pool.paths {
             switch mounts.place(of: path) {
             case .directory(let mount): found.append((path, mount))
@@ -32,16 +32,16 @@ struct PoolWarnings {
         }
     }
 
-    private typealias Found = [(path: ByteString, mount: PoolMount)]
+    private typealias Found = [(path: ByteString, mount: Mount)]
 
     /// Paths that lie on one mount share its connection.
     private func shared(_ found: Found) -> [String] {
         var lines: [String] = []
         for first in found {
-            let same = found.filter { $0.mount.number == first.mount.number }
+            let same = found.filter { $0.mount.identifier == first.mount.identifier }
             guard same.count > 1, same.first?.path == first.path else { continue }
             lines.append(
-                "\(Self.list(same.map(\.path.text))) are on one mount, \(first.mount.point.text): "
+                "\(Self.list(same.map(\.path.text))) are on one mount, \(first.mount.path.text): "
                     + "nothing is gained between them; mount the storage at each of them")
         }
         return lines
@@ -58,14 +58,14 @@ struct PoolWarnings {
 
     /// Only a hint: one storage may well have several addresses.
     private func unlike(_ found: Found) -> [String] {
-        let kinds = Self.distinct(found.map(\.mount.fileSystem))
+        let kinds = Self.distinct(found.map(\.mount.type))
         if kinds.count > 1 {
             return [
                 "file systems of several types (\(Self.list(kinds))); paths of a pool have to lead "
                     + "to the same files"
             ]
         }
-        let sources = Self.distinct(found.map(\.mount.source))
+        let sources = Self.distinct(found.map(\.mount.source.text))
         if sources.count < 2 { return [] }
         return [
             "mounts of several sources (\(Self.list(sources))); fine if they are addresses of one "
