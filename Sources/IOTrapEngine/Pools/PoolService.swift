@@ -331,13 +331,17 @@ enum PoolService {
             let index = piece.pointee.pool_file - 1
             let file = PoolFiles.file(index)
             let mask = bulkPaths(p, piece, index)
-            let isHeld =
-                isProtected
-                || PoolSiblings.areComing(p, index, writes: Requests.writes(piece), now)
+            // One at a time, until there is a choice.
+            if mask & (mask &- 1) == 0,
+                p.pointee.models[Int(path(file, UInt32(mask.trailingZeroBitCount)))].inFlight > 0,
+                PoolSiblings.areComing(p, index, writes: Requests.writes(piece), now)
+            {
+                return
+            }
             guard
                 let path = PathScheduler.choose(
                     p.pointee.models + Int(path(file, 0)), usable: mask,
-                    bytes: UInt64(piece.pointee.length), isBulk: true, isProtected: isHeld,
+                    bytes: UInt64(piece.pointee.length), isBulk: true, isProtected: isProtected,
                     preferred: nil, now: now)
             else { return }
             p.pointee.waitingFirst[Int(pool)] = piece.pointee.next

@@ -10,8 +10,9 @@ enum PoolSiblings {
 
     /// How long a path that showed no such file, or another, is left alone.
     private static let refusedNanoseconds: UInt64 = 1_000_000_000
-    /// How long bulk transfers may be held back for paths that are being opened.
-    private static let hurryNanoseconds: UInt64 = 100_000_000
+    /// How long bulk transfers go one by one while other paths are being opened: queued up, they
+    /// would delay what the opening takes.
+    private static let hurryNanoseconds: UInt64 = 1_000_000_000
     /// Between two looks for a change made on the home path.
     private static let proofNanoseconds: UInt64 = 10_000_000
 

@@ -27,6 +27,7 @@ struct PoolVisit {
     /// Of the file's own path, to see whether it works again: nothing is kept.
     var isProbe: Bool
     var sample: UInt8
+    var retries: UInt8
     var homeBefore: iotrap_pool_statx
     var sibling: iotrap_pool_statx
     var homeAfter: iotrap_pool_statx
@@ -43,6 +44,7 @@ enum PoolVisits {
 
     private static let sampleBytes = 4096
     private static let sampleCount: UInt8 = 4
+    private static let sampleRetries: UInt8 = 5
 
     // MARK: - Beginning
 
@@ -97,6 +99,7 @@ enum PoolVisits {
         visit.pointee.isProof = false
         visit.pointee.isProbe = false
         visit.pointee.sample = 0
+        visit.pointee.retries = 0
         visit.pointee.samples = nil
         PoolFiles.usersWord(file).pointee.wrappingAdd(1, ordering: .relaxed)
         p.pointee.links[Int(PoolService.path(file, number))].isVisited = true
@@ -327,9 +330,13 @@ enum PoolVisits {
         }
         let words = samples.assumingMemoryBound(to: UInt64.self)
         for word in 0..<(sampleBytes / 8) where words[word] != words[word + sampleBytes / 8] {
+            // The program may have written there between the two.
+            visit.pointee.retries += 1
+            if visit.pointee.retries < sampleRetries { return go(s, p, visit, .sampleHome) }
             return refuse(s, p, visit, 0, now)
         }
         visit.pointee.sample += 1
+        visit.pointee.retries = 0
         if visit.pointee.sample < sampleCount { return go(s, p, visit, .sampleHome) }
         accept(s, p, visit, isProven: false)
     }
