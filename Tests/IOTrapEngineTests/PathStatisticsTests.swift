@@ -164,7 +164,7 @@ private struct PathSegment {
             for _ in 0..<6 { PathStatistics.reissued(1) }
             for _ in 0..<7 { PathStatistics.ejected(1) }
             for _ in 0..<8 { PathStatistics.returned(1) }
-            for index in 0..<9 { PathStatistics.hedged(1, won: index < 3) }
+            for index in 0..<12 { PathStatistics.hedged(1, won: index < 3) }
             PathStatistics.set(
                 1, state: IOTRAP_PATH_EJECTED, files: 10, inFlightBytes: 11, windowBytes: 12,
                 rateBytes: 13, latencyNanoseconds: 14)

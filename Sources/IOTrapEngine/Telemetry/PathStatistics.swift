@@ -64,12 +64,11 @@ enum PathStatistics {
         add(iotrap_stats_path_returns(record))
     }
 
-    /// Notes the outcome of a slow read of this path that was sent again on another: once for each,
-    /// when one of the two has answered. `won`: the other path was first.
+    /// A slow read of this path is sent again on another; with `won`, one that was noted before as
+    /// sent has been answered there first.
     static func hedged(_ path: UInt32, won: Bool) {
         guard let record = record(path) else { return }
-        add(iotrap_stats_path_hedges(record))
-        if won { add(iotrap_stats_path_hedges_won(record)) }
+        add(won ? iotrap_stats_path_hedges_won(record) : iotrap_stats_path_hedges(record))
     }
 
     // MARK: - How a path is doing
