@@ -269,8 +269,8 @@ struct PathInterval {
         max(bytes / max(requests, 1), 1) &* max(requestNanoseconds / max(busyNanoseconds, 1), 1)
     }
 
-    /// What the path can do at most, given how long a request takes that waits for nothing: it was at
-    /// work for the rest of the time of each.
+    /// What the path can do at most, given how long a request takes that waits for nothing; it was
+    /// at work for the rest of the time of each.
     func greatestRateBytes(leastNanoseconds: UInt64) -> UInt64 {
         let mean = tookNanoseconds / max(requests, 1)
         if mean <= leastNanoseconds { return .max }

@@ -21,7 +21,7 @@ enum PathScheduler {
         var overheadNanoseconds: UInt64
     }
 
-    /// Of the measured paths: the mean rate for each unit of weight, the best, and the least overhead.
+    /// Of the measured paths: mean rate for each unit of weight, the best, and the least overhead.
     private struct PoolRate {
         var mean: UInt64
         var best: UInt64
@@ -63,8 +63,8 @@ enum PathScheduler {
         return leastLoaded(models, usable, expected, atMost: good)
     }
 
-    /// Of the paths that are as good as each other, the one with the least in flight. Paths over one
-    /// bottleneck are, whatever each carries, and without this one could carry all.
+    /// Of the paths that are as good as each other, the one with the least in flight. Paths over
+    /// one bottleneck are, whatever each carries, and without this one could carry all.
     private static func leastLoaded(
         _ models: Models, _ usable: UInt64, _ expected: borrowing InlineArray<64, UInt64>,
         atMost good: UInt64

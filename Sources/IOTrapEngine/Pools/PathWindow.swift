@@ -7,7 +7,7 @@ func scaled(_ value: UInt64, by numerator: UInt64, over denominator: UInt64) -> 
     return denominator.dividingFullWidth(product).quotient
 }
 
-/// The least and the greatest of some times within the last one to two spans. Zero-initialised: none.
+/// The least and the greatest of some times within the last one to two spans. Zeros: none.
 struct RecentTimes {
     private(set) var least: UInt64
     private(set) var greatest: UInt64
@@ -46,8 +46,8 @@ struct RecentTimes {
 ///
 /// Twice what the path moves in the time that a lone request takes: one half on its way, the other
 /// waiting. Both factors are measured. A larger window is tried now and then, for a path whose rate
-/// depends on how much it is given; and a single request, because the time of a lone one is not seen
-/// while others wait beside it.
+/// depends on how much it is given; and a single request, because the time of a lone one is not
+/// seen while others wait beside it.
 struct PathWindow {
     /// Bulk bytes that may be in flight; 0: nothing is known yet.
     private(set) var bytes: UInt64

@@ -265,7 +265,7 @@ enum PoolPieces {
         issue(s, p, twin, number)
     }
 
-    /// A second request for the same read, and the path that it should take; nil when there is none.
+    /// A second request for the same read, and the path it should take; nil when there is none.
     static func twin(_ p: Pool, _ piece: Request) -> (Request, UInt32)? {
         let index = piece.pointee.pool_file - 1
         let file = PoolFiles.file(index)
@@ -294,7 +294,7 @@ enum PoolPieces {
     /// Descriptors are about to be closed: what waits is given to the kernel, and what fails later
     /// is not tried again on them.
     static func closing(_ s: State, _ first: UInt32, _ last: UInt32) {
-        guard let p = s.pointee.pool else { return }
+        guard first <= last, let p = s.pointee.pool else { return }
         for pool in 0..<Int(IOTRAP_POOLS_MAX) where p.pointee.waitingFirst[pool] != 0 {
             flush(s, p, pool)
         }

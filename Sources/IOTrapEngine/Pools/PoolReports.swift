@@ -6,7 +6,7 @@ import Synchronization
 /// Calls `body` with the pool files that a descriptor is one of, whatever they were opened as.
 private func forEachRecord(of fd: Int32, _ body: (PoolFiles.File) -> Void) {
     var facts = iotrap_file_facts()
-    guard process.pointee.isActive, Pools.areActive, fd >= 0,
+    guard process.pointee.isActive, process.pointee.isRestricted == 0, Pools.areActive, fd >= 0,
         iotrap_file_facts(fd, &facts) == 0
     else { return }
     // A file that is mapped before it is first read or written has no record yet.
@@ -51,6 +51,7 @@ public func iotrap_pool_resized_any() {
 /// See iotrap_pool.h.
 @c @implementation
 public func iotrap_pool_sync_all(_ fd: Int32) -> Int64 {
-    guard process.pointee.isActive, Pools.areActive, fd >= 0 else { return 0 }
+    guard process.pointee.isActive, process.pointee.isRestricted == 0, Pools.areActive, fd >= 0
+    else { return 0 }
     return PoolSyncs.syncAll()
 }
