@@ -106,7 +106,9 @@ enum PoolCalls {
 
     /// True for a small call that need not even be looked at: its path answers quickly.
     @inline(__always)
-    static func passesQuickly(_ slot: Slot, _ bytes: UInt64) -> Bool {
+    static func passesQuickly(_ operation: UInt32, _ slot: Slot, _ bytes: UInt64) -> Bool {
+        // Bulk makes room for durable writes, which must be seen for that.
+        if slot.isDurable, operation == IOTRAP_OP_PWRITE.rawValue { return false }
         guard bytes > 0, bytes < largeBytes, Pools.areActive, slot.file != 0,
             slot.file <= process.pointee.poolFileCount
         else { return false }

@@ -233,6 +233,11 @@ enum PoolPieces {
         if PoolHealth.isPathError(result) {
             // Its fate is not known: it may still come after a later write.
             if writes && result == PoolHealth.timedOut { return false }
+            if left == 0 {
+                // Slow paths, and the program's own, before the program sees an error.
+                left = PoolService.open(p, index, writes: writes) & ~piece.pointee.data
+                if isGone { left &= ~home }
+            }
             guard left != 0 else { return false }
         } else {
             // A sibling's end of file, or its refusal, is not the program's.

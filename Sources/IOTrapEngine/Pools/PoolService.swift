@@ -98,12 +98,17 @@ enum PoolService {
         Pools.pool(file.pointee.pool).pointee.first_path + number
     }
 
-    /// The paths that a request to a file may take now: a bit each.
-    static func usable(_ p: Pool, _ index: UInt32, writes: Bool) -> UInt64 {
+    /// The paths through which a file is open for such a request: a bit each.
+    static func open(_ p: Pool, _ index: UInt32, writes: Bool) -> UInt64 {
         let file = PoolFiles.file(index)
-        let first = path(file, 0)
-        var mask = PoolFiles.usableWord(file).pointee.load(ordering: .relaxed)
-        if writes { mask &= PoolSiblings.proven(p, index) | 1 << UInt64(file.pointee.home) }
+        let mask = PoolFiles.usableWord(file).pointee.load(ordering: .relaxed)
+        return writes ? mask & PoolSiblings.proven(p, index) : mask
+    }
+
+    /// Of these, the paths that a request may take now.
+    static func usable(_ p: Pool, _ index: UInt32, writes: Bool) -> UInt64 {
+        let first = path(PoolFiles.file(index), 0)
+        var mask = open(p, index, writes: writes)
         var left = mask
         while left != 0 {
             let number = UInt32(left.trailingZeroBitCount)
