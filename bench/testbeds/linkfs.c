@@ -152,6 +152,10 @@ void serve(struct request *request)
 	case FUSE_DESTROY:
 		answer(request, 0, NULL, 0);
 		return;
+	case FUSE_INTERRUPT:
+		/* It names no node. What was asked for is answered when it is due. */
+		answer(request, -ENOSYS, NULL, 0);
+		return;
 	default:
 		break;
 	}
