@@ -101,6 +101,16 @@ static inline void iotrap_report(struct iotrap_thread *self, struct iotrap_call 
                                                                                                    \
 		if (route_ == IOTRAP_ROUTE_PASS) {                                                 \
 			result_ = (real);                                                          \
+			if (unlikely(result_ < 0 && iotrap_pools_active)) {                        \
+				struct iotrap_call again_ = {                                      \
+					.operation = op, .descriptor = fd, __VA_ARGS__};           \
+				int error_ = errno;                                                \
+				int64_t other_ = iotrap_pool_again(self_, &again_, error_);        \
+                                                                                                   \
+				if (other_ != IOTRAP_DECLINED)                                     \
+					return (type)iotrap_answer(other_);                        \
+				errno = error_;                                                    \
+			}                                                                          \
 			iotrap_passed(self_, op, result_);                                         \
 			return result_;                                                            \
 		}                                                                                  \

@@ -86,7 +86,8 @@ struct iotrap_path_words {
 	uint64_t plain_ns;        /* smoothed time of such a call */
 	uint64_t queued_bytes;    /* in flight through the service thread */
 	uint64_t durable_ns;      /* first path of a pool: its last small durable write */
-	uint64_t line[3];
+	uint64_t progress_ns;     /* when such a call last began alone, or ended */
+	uint64_t line[2];
 };
 
 /* --- paths, as they are counted ------------------------------------------------------ */
@@ -156,10 +157,12 @@ struct iotrap_pool_file {
 	uint32_t name_bytes;
 	int64_t known_size; /* the file was at least that long */
 	uint64_t used_ns;   /* last time */
+	uint64_t asked_ns;  /* when the other paths were last asked for */
 	uint32_t last_generation;
 	uint32_t home_writes; /* transfers that the service thread gave to the home path */
-	uint64_t hurry_ns;    /* until then bulk waits for other paths to be opened and proven */
-	uint64_t line[2];
+	uint64_t readable; /* paths that have shown the same file; and those proven for writing */
+	uint64_t proven;
+	uint64_t hurry_ns; /* until then bulk waits for other paths to be opened and proven */
 	char name[IOTRAP_POOL_NAME_MAX]; /* below each path of the pool, zero-terminated */
 };
 
@@ -168,6 +171,7 @@ IOTRAP_WORD(path_words, uint32_t, plain_in_flight)
 IOTRAP_WORD(path_words, uint64_t, plain_ns)
 IOTRAP_WORD(path_words, uint64_t, queued_bytes)
 IOTRAP_WORD(path_words, uint64_t, durable_ns)
+IOTRAP_WORD(path_words, uint64_t, progress_ns)
 IOTRAP_WORD(pool_file, uint32_t, users)
 IOTRAP_WORD(pool_file, uint32_t, generation)
 IOTRAP_WORD(pool_file, uint32_t, restricted)
@@ -261,6 +265,12 @@ int iotrap_canonical_path(const char *path, char *buffer, uint32_t bytes);
 void iotrap_drop_cached(int fd, int64_t offset, int64_t bytes);
 /* Nonzero when the file lies on a mount that nobody can write to. */
 int iotrap_on_read_only_mount(int fd);
+
+/*
+ * A call that passed on the path the program opened, and failed: its result by another
+ * path, or IOTRAP_DECLINED when there is none or the error says nothing of the path.
+ */
+int64_t iotrap_pool_again(struct iotrap_thread *self, struct iotrap_call *call, int error);
 
 /* --- what the hooks report ------------------------------------------------------------ */
 

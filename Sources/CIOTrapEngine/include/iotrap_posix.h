@@ -102,12 +102,13 @@ static inline struct iotrap_lane *iotrap_lane_shared(uint32_t index)
  * kinds. Who sent it waits on state, and finds the answer in length.
  */
 enum iotrap_message {
-	IOTRAP_MESSAGE_CANCEL = 0,    /* owner: one aiocb, or NULL for all of descriptor */
-	IOTRAP_MESSAGE_CLOSE,         /* descriptor to length: about to be closed */
-	IOTRAP_MESSAGE_DRAIN,         /* until no write or sync of storage is outstanding */
-	IOTRAP_MESSAGE_RETIRE,        /* end, if nothing is outstanding */
-	IOTRAP_MESSAGE_FINISHED,      /* a request whose result is in offset; nobody waits */
-	IOTRAP_MESSAGE_CANCEL_REQUEST /* length: number of one in the ring; nobody waits */
+	IOTRAP_MESSAGE_CANCEL = 0,     /* owner: one aiocb, or NULL for all of descriptor */
+	IOTRAP_MESSAGE_CLOSE,          /* descriptor to length: about to be closed */
+	IOTRAP_MESSAGE_DRAIN,          /* until no write or sync of storage is outstanding */
+	IOTRAP_MESSAGE_RETIRE,         /* end, if nothing is outstanding */
+	IOTRAP_MESSAGE_FINISHED,       /* a request whose result is in offset; nobody waits */
+	IOTRAP_MESSAGE_CANCEL_REQUEST, /* length: number of one in the ring; nobody waits */
+	IOTRAP_MESSAGE_ATTACH          /* open pool_file through its other paths; nobody waits */
 };
 #define IOTRAP_MESSAGE_SENT 0u
 #define IOTRAP_MESSAGE_ANSWERED 1u

@@ -19,6 +19,8 @@ enum PosixDelivery {
     /// Ends a request, in the service thread, and gives it back.
     static func finish(_ thread: Thread, _ request: Request, _ result: Int32, _ now: UInt64) {
         guard let owner = request.pointee.owner else { return RequestPool.give(request) }
+        // Cancelled before it was its turn.
+        PoolTarget.withdraw(request)
         let block = owner.assumingMemoryBound(to: iotrap_aiocb.self)
         var notice = notice(of: block)
         let group = request.pointee.group

@@ -24,6 +24,8 @@ enum ServiceMessages {
         case IOTRAP_MESSAGE_CANCEL_REQUEST.rawValue:
             ServiceThread.cancelInRing(s, message.pointee.length)
             RequestPool.give(message)
+        case IOTRAP_MESSAGE_ATTACH.rawValue:
+            PoolService.attach(s, message)
         case IOTRAP_MESSAGE_RETIRE.rawValue:
             s.pointee.retirement = message.pointee.number + 1
         default:

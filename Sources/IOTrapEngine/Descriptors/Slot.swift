@@ -24,7 +24,7 @@ enum DescriptorKind: UInt8 {
 struct Slot: Equatable {
     var word: UInt64
 
-    /// Bits 0-2 kind, 3 append, 4 may be read, 5 O_DIRECT, 6 O_DSYNC, 16-31 file record + 1, 32-63 that
+    /// Bits 0-2 kind, 3 append, 4 may be read, 5 O_DIRECT, 16-31 file record + 1, 32-63 that
     /// record's generation.
     ///
     /// - Parameter flags: status flags of the open file description.
@@ -35,8 +35,7 @@ struct Slot: Equatable {
         word =
             UInt64(kind.rawValue) | (flags & OpenFlags.append != 0 ? 1 << 3 : 0)
             | (access == 0 || access == OpenFlags.readWrite ? 1 << 4 : 0)
-            | (flags & OpenFlags.direct != 0 ? 1 << 5 : 0)
-            | (flags & OpenFlags.dataSync != 0 ? 1 << 6 : 0) | UInt64(file) << 16
+            | (flags & OpenFlags.direct != 0 ? 1 << 5 : 0) | UInt64(file) << 16
             | UInt64(generation) << 32
     }
 
@@ -58,10 +57,6 @@ struct Slot: Equatable {
     /// True when it was opened with O_DIRECT.
     @inline(__always)
     var isDirect: Bool { word & (1 << 5) != 0 }
-
-    /// True when each write to it is durable (O_SYNC includes O_DSYNC).
-    @inline(__always)
-    var isDurable: Bool { word & (1 << 6) != 0 }
 
     /// Index of the file record + 1, of a pool's file where it is one; 0: none yet.
     var file: UInt32 { UInt32(truncatingIfNeeded: word >> 16) & 0xffff }

@@ -84,7 +84,7 @@ private func positionalReason(
     case .unknown:
         return nil
     case .pooled:
-        return PoolCalls.passesQuickly(operation, slot, bytes) ? IOTRAP_REASON_PRIMARY_PATH : nil
+        return PoolCalls.passesQuickly(slot, bytes) ? IOTRAP_REASON_PRIMARY_PATH : nil
     }
 }
 

@@ -12,8 +12,15 @@ enum PoolCalls {
 
     /// Calls of at least so many bytes are cut.
     static let largeBytes: UInt64 = 256 << 10
-    /// Time of a plain call from which on handing one over costs it next to nothing.
+    /// Time of a plain call from which on one of several is better handed over.
     static let slowNanoseconds: UInt64 = 200_000
+    /// And from which on handing any over costs next to nothing, and a path that does not answer
+    /// is worth more.
+    static let handoverNanoseconds: UInt64 = 500_000
+    /// Without an answer for that long a path counts as stalled.
+    private static let stalledNanoseconds: UInt64 = 50_000_000
+    /// How often the other paths are asked for.
+    private static let askedNanoseconds: UInt64 = 1_000_000_000
 
     private enum State {
         static let waiting: UInt32 = 1
@@ -57,7 +64,8 @@ enum PoolCalls {
         let home = Pools.pool(record.pointee.pool).pointee.first_path + record.pointee.home
         if call.pointee.started_ns == 0 { call.pointee.started_ns = iotrap_clock() }
         noteDurable(record, call, shape, facts)
-        if shape.bytes < largeBytes, isQuick(home) {
+        if shape.bytes < largeBytes, isQuick(record, home, call.pointee.started_ns) {
+            attachEarly(call, record, file, generation)
             let result = plain(call, shape, home)
             if !PoolHealth.isPathError(Int32(truncatingIfNeeded: result))
                 || (shape.writes && result == Int64(PoolHealth.timedOut))
@@ -78,7 +86,34 @@ enum PoolCalls {
             RequestPool.give(request)
             return nil
         }
-        return finish(thread, call, wait(request), isPlain: false)
+        let result = wait(request)
+        if shape.bytes < largeBytes {
+            note(Pools.words(home), iotrap_clock() &- call.pointee.started_ns)
+        }
+        return finish(thread, call, result, isPlain: false)
+    }
+
+    /// Has the file opened through its other paths, if it is not: when this one fails it is late.
+    private static func attachEarly(
+        _ call: Call, _ record: PoolFiles.File, _ file: UInt32, _ generation: UInt32
+    ) {
+        let mine = UInt64(1) << UInt64(record.pointee.home)
+        guard PoolFiles.usableWord(record).pointee.load(ordering: .relaxed) == mine,
+            call.pointee.started_ns &- record.pointee.asked_ns > askedNanoseconds,
+            let message = RequestPool.take()
+        else { return }
+        record.pointee.asked_ns = call.pointee.started_ns
+        message.pointee.destination = UInt8(IOTRAP_TO_SERVICE.rawValue)
+        message.pointee.kind = UInt8(IOTRAP_MESSAGE_ATTACH.rawValue)
+        message.pointee.order = 0
+        message.pointee.descriptor = call.pointee.descriptor
+        message.pointee.pool_file = file
+        message.pointee.pool_generation = generation
+        PoolFiles.usersWord(record).pointee.wrappingAdd(1, ordering: .relaxed)
+        if !Service.submit(first: message.pointee.number + 1, count: 1) {
+            PoolTarget.withdraw(message)
+            RequestPool.give(message)
+        }
     }
 
     /// A small durable write: bulk transfers of its pool make room for the next.
@@ -95,21 +130,35 @@ enum PoolCalls {
     }
 
     /// True when a small call is best made on the path that the program opened.
-    @inline(__always)
-    static func isQuick(_ home: UInt32) -> Bool {
+    private static func isQuick(_ record: PoolFiles.File, _ home: UInt32, _ now: UInt64) -> Bool {
         let words = Pools.words(home)
         guard Pools.isUp(home) else { return false }
-        return iotrap_path_words_plain_in_flight(words).atomic.pointee.load(ordering: .relaxed) < 2
-            || iotrap_path_words_plain_ns(words).atomic.pointee.load(ordering: .relaxed)
-                < slowNanoseconds
+        let smoothed = iotrap_path_words_plain_ns(words).atomic.pointee.load(ordering: .relaxed)
+        let count = iotrap_path_words_plain_in_flight(words).atomic.pointee.load(
+            ordering: .relaxed)
+        if smoothed >= handoverNanoseconds || (count >= 2 && smoothed >= slowNanoseconds) {
+            return false
+        }
+        let progress = iotrap_path_words_progress_ns(words).atomic.pointee.load(
+            ordering: .relaxed)
+        guard count > 0, progress != 0, now > progress,
+            now &- progress > max(stalledNanoseconds, smoothed &* 8)
+        else { return true }
+        // Calls that were made on it get no answer; this one and later ones take other ways.
+        let others = PoolFiles.usableWord(record).pointee.load(ordering: .relaxed)
+        if others & ~(1 << UInt64(record.pointee.home)) != 0 {
+            Pools.stateWord(home).pointee.store(
+                IOTRAP_PATH_STALLED.rawValue, ordering: .relaxed)
+            PathStatistics.ejected(home)
+        }
+        return false
     }
 
-    /// True for a small call that need not even be looked at: its path answers quickly.
+    /// True for a small call that need not even be looked at: it is probably served by the page
+    /// cache, where looking would take longer.
     @inline(__always)
-    static func passesQuickly(_ operation: UInt32, _ slot: Slot, _ bytes: UInt64) -> Bool {
-        // Bulk makes room for durable writes, which must be seen for that.
-        if slot.isDurable, operation == IOTRAP_OP_PWRITE.rawValue { return false }
-        guard bytes > 0, bytes < largeBytes, Pools.areActive, slot.file != 0,
+    static func passesQuickly(_ slot: Slot, _ bytes: UInt64) -> Bool {
+        guard !slot.isDirect, bytes > 0, bytes < largeBytes, Pools.areActive, slot.file != 0,
             slot.file <= process.pointee.poolFileCount
         else { return false }
         let record = PoolFiles.file(slot.file - 1)
@@ -122,22 +171,49 @@ enum PoolCalls {
     private static func plain(_ call: Call, _ shape: DataCalls.Shape, _ home: UInt32) -> Int64 {
         let words = Pools.words(home)
         let count = iotrap_path_words_plain_in_flight(words).atomic
-        count.pointee.wrappingAdd(1, ordering: .relaxed)
+        let progress = iotrap_path_words_progress_ns(words).atomic
         let began = iotrap_clock()
+        if count.pointee.wrappingAdd(1, ordering: .relaxed).oldValue == 0 {
+            progress.pointee.store(began, ordering: .relaxed)
+        }
         let result = Int64(
             iotrap_vector_flags_raw(
                 call.pointee.descriptor, call.pointee.iov!, call.pointee.iov_count,
                 call.pointee.offset, call.pointee.flags, shape.writes ? 1 : 0))
-        let nanoseconds = iotrap_clock() &- began
+        let now = iotrap_clock()
         count.pointee.wrappingSubtract(1, ordering: .relaxed)
-        let smoothed = iotrap_path_words_plain_ns(words).atomic
-        // A lost update comes again.
-        let before = smoothed.pointee.load(ordering: .relaxed)
-        smoothed.pointee.store((before &* 7 &+ nanoseconds) / 8, ordering: .relaxed)
+        progress.pointee.store(now, ordering: .relaxed)
+        note(words, now &- began)
         PathStatistics.transfer(
-            home, writes: shape.writes, bytes: UInt64(max(0, result)), nanoseconds: nanoseconds,
+            home, writes: shape.writes, bytes: UInt64(max(0, result)), nanoseconds: now &- began,
             failed: result < 0)
+        let state = Pools.stateWord(home)
+        if result >= 0, state.pointee.load(ordering: .relaxed) != IOTRAP_PATH_UP.rawValue {
+            answered(home)
+        }
         return result
+    }
+
+    /// A path that was unused or stalled works.
+    private static func answered(_ home: UInt32) {
+        let state = Pools.stateWord(home)
+        _ = state.pointee.compareExchange(
+            expected: IOTRAP_PATH_UNUSED.rawValue, desired: IOTRAP_PATH_UP.rawValue,
+            ordering: .relaxed)
+        let (isBack, _) = state.pointee.compareExchange(
+            expected: IOTRAP_PATH_STALLED.rawValue, desired: IOTRAP_PATH_UP.rawValue,
+            ordering: .relaxed)
+        if isBack { PathStatistics.returned(home) }
+    }
+
+    /// Smooths the time of small calls. A lost update comes again.
+    private static func note(
+        _ words: UnsafeMutablePointer<iotrap_path_words>, _ nanoseconds: UInt64
+    ) {
+        let smoothed = iotrap_path_words_plain_ns(words).atomic
+        let before = smoothed.pointee.load(ordering: .relaxed)
+        smoothed.pointee.store(
+            before == 0 ? nanoseconds : (before &* 7 &+ nanoseconds) / 8, ordering: .relaxed)
     }
 
     private static func finish(
@@ -157,6 +233,28 @@ enum PoolCalls {
             return (shape.writes ? IOTRAP_REQUEST_WRITE : IOTRAP_REQUEST_READ).rawValue
         }
         return (shape.writes ? IOTRAP_REQUEST_WRITEV : IOTRAP_REQUEST_READV).rawValue
+    }
+
+    /// A call that passed, and failed for the sake of its path, is made on another.
+    static func again(_ thread: Thread, _ call: Call, _ error: Int32) -> Int64 {
+        let fd = call.pointee.descriptor
+        var slot = DescriptorTable.load(fd)
+        let isWrite =
+            call.pointee.operation == IOTRAP_OP_PWRITE.rawValue
+            || call.pointee.operation == IOTRAP_OP_PWRITEV.rawValue
+        guard Pools.areActive, PoolHealth.isPathError(-error), call.pointee.iov_count > 0,
+            !isWrite || -error != PoolHealth.timedOut
+        else { return Int64.min }
+        if slot.kind == .unknown { slot = Classification.classify(fd) ?? slot }
+        var facts = iotrap_file_facts()
+        guard slot.kind == .pooled, iotrap_file_facts(fd, &facts) == 0 else { return Int64.min }
+        // Whatever comes next looks before it passes.
+        let record = PoolFiles.file(slot.file - 1)
+        let home = PoolService.path(record, record.pointee.home)
+        iotrap_path_words_plain_ns(Pools.words(home)).atomic.pointee.store(
+            handoverNanoseconds, ordering: .relaxed)
+        call.pointee.started_ns = 0
+        return serve(thread, call, slot, facts) ?? Int64.min
     }
 
     // MARK: - Handing over
@@ -216,4 +314,13 @@ enum PoolCalls {
         // The request may be somebody else's by now: a wake-up for nothing does no harm.
         iotrap_futex_wake(state, 1)
     }
+}
+
+/// See iotrap_pool.h.
+@c @implementation
+public func iotrap_pool_again(
+    _ thread: UnsafeMutablePointer<iotrap_thread>, _ call: UnsafeMutablePointer<iotrap_call>,
+    _ error: Int32
+) -> Int64 {
+    PoolCalls.again(thread, call, error)
 }

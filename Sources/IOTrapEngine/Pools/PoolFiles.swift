@@ -143,6 +143,8 @@ enum PoolFiles {
         record.pointee.home = found.home
         record.pointee.restricted = 0
         record.pointee.hurry_ns = 0
+        record.pointee.readable = 0
+        record.pointee.proven = 0
         record.pointee.home_writes = 0
         record.pointee.known_size = facts.size
         record.pointee.used_ns = iotrap_clock()

@@ -11,6 +11,8 @@ enum PoolHealth {
     static let timedOut: Int32 = -110
     private static let backoffMinimum: UInt64 = 100_000_000
     private static let backoffMaximum: UInt64 = 5_000_000_000
+    /// How long after the last request ejected paths are still tried.
+    static let probedNanoseconds: UInt64 = 2_000_000_000
     /// How often paths are looked at while anything is in flight.
     static let tickNanoseconds: UInt64 = 10_000_000
 
@@ -85,7 +87,7 @@ enum PoolHealth {
                 let path = pool.pointee.first_path + number
                 publish(p, index, path, now)
                 if Pools.stateWord(path).pointee.load(ordering: .relaxed)
-                    == IOTRAP_PATH_EJECTED.rawValue
+                    == IOTRAP_PATH_EJECTED.rawValue, now &- p.pointee.usedAt < probedNanoseconds
                 {
                     isWanted = true
                 }
@@ -115,7 +117,9 @@ enum PoolHealth {
         let link = p.pointee.links + Int(path)
         let word = Pools.stateWord(path)
         if word.pointee.load(ordering: .relaxed) == IOTRAP_PATH_EJECTED.rawValue {
-            if now >= link.pointee.probeAt, !link.pointee.isVisited {
+            if now >= link.pointee.probeAt, !link.pointee.isVisited,
+                now &- p.pointee.usedAt < probedNanoseconds
+            {
                 PoolVisits.probe(s, p, pool, number, now)
             }
             return

@@ -40,6 +40,7 @@ enum PoolService {
         let file = PoolFiles.file(index)
         if Requests.isSync(request) { return PoolSyncs.start(s, p, request, file) }
         let now = iotrap_clock()
+        p.pointee.usedAt = now
         PoolSiblings.refresh(s, p, index, request.pointee.descriptor, now)
         let writes = Requests.writes(request)
         if writes { file.pointee.home_writes &+= 1 }
@@ -72,12 +73,38 @@ enum PoolService {
         return s.pointee.pool
     }
 
+    /// Opens a file through its other paths before they are needed: when the program's own fails
+    /// there is nothing to compare them with.
+    static func attach(_ s: State, _ message: Request) {
+        let index = message.pointee.pool_file - 1
+        if let p = state(s) {
+            PoolSiblings.refresh(s, p, index, message.pointee.descriptor, iotrap_clock())
+        }
+        PoolTarget.withdraw(message)
+        RequestPool.give(message)
+    }
+
     // MARK: - The end of the service thread
+
+    /// How long files that are not used any more are kept open through other paths.
+    private static let keptNanoseconds: UInt64 = 10_000_000_000
 
     /// False while something must be done before the ring may go.
     static func mayEnd(_ s: State) -> Bool {
         guard let p = s.pointee.pool else { return true }
-        return !PoolSyncs.flush(s, p) && p.pointee.inFlight == 0
+        return !isKept(p) && !PoolSyncs.flush(s, p) && p.pointee.inFlight == 0
+    }
+
+    private static func isKept(_ p: Pool) -> Bool {
+        let now = iotrap_clock()
+        for index in 0..<process.pointee.poolFileCount {
+            let file = PoolFiles.file(index)
+            let others =
+                PoolFiles.usableWord(file).pointee.load(ordering: .relaxed)
+                & ~(1 << UInt64(file.pointee.home))
+            if others != 0, now &- file.pointee.used_ns < keptNanoseconds { return true }
+        }
+        return false
     }
 
     /// The ring goes, and the siblings with it.

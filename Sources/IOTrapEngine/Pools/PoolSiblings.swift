@@ -83,6 +83,8 @@ enum PoolSiblings {
         record.pointee.state = UInt8(
             isProven ? IOTRAP_SIBLING_PROVEN : IOTRAP_SIBLING_READABLE)
         let bit = UInt64(1) << UInt64(number)
+        file.pointee.readable |= bit
+        if isProven { file.pointee.proven |= bit }
         // releasing: who sees the bit, sees the file in its slot
         PoolFiles.usableWord(file).pointee.bitwiseOr(bit, ordering: .releasing)
         let path = PoolService.path(file, number)

@@ -40,6 +40,8 @@ struct PoolState {
     /// Pieces and operations of visits in the ring.
     var inFlight: UInt32 = 0
     var ticked: UInt64 = 0
+    /// When the last request came.
+    var usedAt: UInt64 = 0
     /// Syncs in the ring that nobody waits for.
     var flushes: UInt32 = 0
 

@@ -26,6 +26,8 @@ struct PoolVisit {
     var isProof: Bool
     /// Of the file's own path, to see whether it works again: nothing is kept.
     var isProbe: Bool
+    /// The program's own path fails.
+    var isHomeGone: Bool
     var sample: UInt8
     var retries: UInt8
     var homeBefore: iotrap_pool_statx
@@ -98,6 +100,7 @@ enum PoolVisits {
         visit.pointee.slot = 0
         visit.pointee.isProof = false
         visit.pointee.isProbe = false
+        visit.pointee.isHomeGone = false
         visit.pointee.sample = 0
         visit.pointee.retries = 0
         visit.pointee.samples = nil
@@ -236,6 +239,13 @@ enum PoolVisits {
             synced(p, visit, result)
             return go(s, p, visit, .open)
         }
+        if result < 0, step == .homeBefore || step == .homeAfter, !visit.pointee.isProof,
+            PoolHealth.isPathError(result)
+        {
+            visit.pointee.isHomeGone = true
+            return step == .homeBefore
+                ? go(s, p, visit, .sibling) : compareAlone(s, p, visit, now)
+        }
         if result < 0 {
             // An open that failed has left its place empty.
             return fail(s, p, visit, result)
@@ -248,6 +258,8 @@ enum PoolVisits {
             if visit.pointee.isProbe {
                 // Whether a path works is seen by one read from it.
                 go(s, p, visit, .sampleSibling)
+            } else if visit.pointee.isHomeGone {
+                compareAlone(s, p, visit, now)
             } else {
                 go(s, p, visit, .homeAfter)
             }
@@ -290,8 +302,28 @@ enum PoolVisits {
         }
         guard isRight, isSaid || isAlike else { return refuse(s, p, visit, 0, now) }
         PoolSiblings.sibling(p, index, visit.pointee.number).pointee.changed_ns = other.changed_ns
-        if isSaid || other.size == 0 { return accept(s, p, visit, isProven: isSaid) }
+        if isSaid || other.size == 0 {
+            return accept(s, p, visit, isProven: isSaid || wasProven(visit))
+        }
         go(s, p, visit, .sampleHome)
+    }
+
+    private static func wasProven(_ visit: Visit) -> Bool {
+        PoolFiles.file(visit.pointee.index).pointee.proven & 1 << UInt64(visit.pointee.number)
+            != 0
+    }
+
+    /// The program's own path fails. A sibling that was seen to be the same file before, and looks
+    /// as it did, is taken for it.
+    private static func compareAlone(_ s: State, _ p: Pool, _ visit: Visit, _ now: UInt64) {
+        var other = iotrap_pool_look()
+        iotrap_pool_look(address(of: &visit.pointee.sibling), &other)
+        let file = PoolFiles.file(visit.pointee.index)
+        let isKnown = file.pointee.readable & 1 << UInt64(visit.pointee.number) != 0
+        guard isKnown, other.inode == file.pointee.inode,
+            other.mode & Classification.typeMask == Classification.regular
+        else { return refuse(s, p, visit, -5, now) }
+        accept(s, p, visit, isProven: wasProven(visit))
     }
 
     /// A file that changes while it is looked at shows times between those before and after.
@@ -313,6 +345,8 @@ enum PoolVisits {
             record.pointee.state == UInt8(IOTRAP_SIBLING_READABLE)
         {
             record.pointee.state = UInt8(IOTRAP_SIBLING_PROVEN)
+            PoolFiles.file(visit.pointee.index).pointee.proven |=
+                1 << UInt64(visit.pointee.number)
         }
         end(p, visit)
     }
@@ -338,7 +372,7 @@ enum PoolVisits {
         visit.pointee.sample += 1
         visit.pointee.retries = 0
         if visit.pointee.sample < sampleCount { return go(s, p, visit, .sampleHome) }
-        accept(s, p, visit, isProven: false)
+        accept(s, p, visit, isProven: wasProven(visit))
     }
 
     private static func accept(_ s: State, _ p: Pool, _ visit: Visit, isProven: Bool) {
