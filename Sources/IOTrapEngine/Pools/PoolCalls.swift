@@ -20,7 +20,7 @@ enum PoolCalls {
     /// Without an answer for that long a path counts as stalled.
     private static let stalledNanoseconds: UInt64 = 50_000_000
     /// How often the other paths are asked for.
-    private static let askedNanoseconds: UInt64 = 1_000_000_000
+    private static let askedNanoseconds: UInt64 = 100_000_000
 
     private enum State {
         static let waiting: UInt32 = 1
@@ -65,8 +65,8 @@ enum PoolCalls {
         if call.pointee.started_ns == 0 { call.pointee.started_ns = iotrap_clock() }
         noteDurable(record, call, shape, facts)
         if shape.bytes < largeBytes, isQuick(record, home, call.pointee.started_ns) {
-            attachEarly(call, record, file, generation)
             let result = plain(call, shape, home)
+            attachEarly(call, record, file, generation, writes: shape.writes)
             if !PoolHealth.isPathError(Int32(truncatingIfNeeded: result))
                 || (shape.writes && result == Int64(PoolHealth.timedOut))
             {
@@ -93,12 +93,16 @@ enum PoolCalls {
         return finish(thread, call, result, isPlain: false)
     }
 
-    /// Has the file opened through its other paths, if it is not: when this one fails it is late.
+    /// Has the file opened through its other paths, and these proven for writing, if they are not:
+    /// when this one fails it is late.
     private static func attachEarly(
-        _ call: Call, _ record: PoolFiles.File, _ file: UInt32, _ generation: UInt32
+        _ call: Call, _ record: PoolFiles.File, _ file: UInt32, _ generation: UInt32, writes: Bool
     ) {
-        let mine = UInt64(1) << UInt64(record.pointee.home)
-        guard PoolFiles.usableWord(record).pointee.load(ordering: .relaxed) == mine,
+        let others =
+            PoolFiles.usableWord(record).pointee.load(ordering: .relaxed)
+            & ~(1 << UInt64(record.pointee.home))
+        if writes { record.pointee.home_writes = 1 }
+        guard others == 0 || (writes && others & ~record.pointee.proven != 0),
             call.pointee.started_ns &- record.pointee.asked_ns > askedNanoseconds,
             let message = RequestPool.take()
         else { return }
