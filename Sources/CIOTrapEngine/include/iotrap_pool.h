@@ -159,7 +159,7 @@ struct iotrap_pool_file {
 	uint64_t used_ns;   /* last time */
 	uint64_t asked_ns;  /* when the other paths were last asked for */
 	uint32_t last_generation;
-	uint32_t home_writes; /* transfers that the service thread gave to the home path */
+	uint32_t home_writes; /* nonzero: written on the home path */
 	uint64_t readable; /* paths that have shown the same file; and those proven for writing */
 	uint64_t proven;
 	uint64_t hurry_ns; /* until then bulk waits for other paths to be opened and proven */
@@ -180,6 +180,9 @@ IOTRAP_WORD(pool_file, uint64_t, dirty)
 IOTRAP_WORD(pool_file, int32_t, lost)
 IOTRAP_WORD(pool_file, int64_t, known_size)
 IOTRAP_WORD(pool_file, uint64_t, used_ns)
+IOTRAP_WORD(pool_file, uint64_t, asked_ns)
+IOTRAP_WORD(pool_file, uint64_t, proven)
+IOTRAP_WORD(pool_file, uint32_t, home_writes)
 
 static inline char *iotrap_pool_file_name(struct iotrap_pool_file *file)
 {

@@ -101,12 +101,12 @@ enum PoolCalls {
         let others =
             PoolFiles.usableWord(record).pointee.load(ordering: .relaxed)
             & ~(1 << UInt64(record.pointee.home))
-        if writes { record.pointee.home_writes = 1 }
-        guard others == 0 || (writes && others & ~record.pointee.proven != 0),
-            call.pointee.started_ns &- record.pointee.asked_ns > askedNanoseconds,
+        if writes { record.homeWrites = 1 }
+        guard others == 0 || (writes && others & ~record.provenPaths != 0),
+            call.pointee.started_ns &- record.askedAt > askedNanoseconds,
             let message = RequestPool.take()
         else { return }
-        record.pointee.asked_ns = call.pointee.started_ns
+        record.askedAt = call.pointee.started_ns
         message.pointee.destination = UInt8(IOTRAP_TO_SERVICE.rawValue)
         message.pointee.kind = UInt8(IOTRAP_MESSAGE_ATTACH.rawValue)
         message.pointee.order = 0

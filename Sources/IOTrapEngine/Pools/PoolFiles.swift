@@ -127,7 +127,7 @@ enum PoolFiles {
 
     private static func isOlder(_ record: File, than other: UInt32?) -> Bool {
         guard let other else { return true }
-        return record.pointee.used_ns < file(other).pointee.used_ns
+        return record.usedAt < file(other).usedAt
     }
 
     private static func fill(
@@ -144,10 +144,10 @@ enum PoolFiles {
         record.pointee.restricted = 0
         record.pointee.hurry_ns = 0
         record.pointee.readable = 0
-        record.pointee.proven = 0
-        record.pointee.home_writes = 0
+        record.provenPaths = 0
+        record.homeWrites = 0
         record.pointee.known_size = facts.size
-        record.pointee.used_ns = iotrap_clock()
+        record.usedAt = iotrap_clock()
         record.pointee.name_bytes = UInt32(bytes)
         let own = iotrap_pool_file_name(record)
         own.update(from: name, count: bytes)
@@ -219,6 +219,42 @@ enum PoolFiles {
             if record.pointee.device == device, record.pointee.inode == inode {
                 body(index, record)
             }
+        }
+    }
+}
+
+/// Words that program threads and the service thread change without a lock; what is lost comes
+/// again.
+extension UnsafeMutablePointer where Pointee == iotrap_pool_file {
+    /// When a request last came.
+    var usedAt: UInt64 {
+        get { iotrap_pool_file_used_ns(self).atomic.pointee.load(ordering: .relaxed) }
+        nonmutating set {
+            iotrap_pool_file_used_ns(self).atomic.pointee.store(newValue, ordering: .relaxed)
+        }
+    }
+
+    /// When the other paths were last asked for.
+    var askedAt: UInt64 {
+        get { iotrap_pool_file_asked_ns(self).atomic.pointee.load(ordering: .relaxed) }
+        nonmutating set {
+            iotrap_pool_file_asked_ns(self).atomic.pointee.store(newValue, ordering: .relaxed)
+        }
+    }
+
+    /// Paths that the file may be written through. The service thread changes it.
+    var provenPaths: UInt64 {
+        get { iotrap_pool_file_proven(self).atomic.pointee.load(ordering: .relaxed) }
+        nonmutating set {
+            iotrap_pool_file_proven(self).atomic.pointee.store(newValue, ordering: .relaxed)
+        }
+    }
+
+    /// Nonzero when the file was written by the program's own descriptor.
+    var homeWrites: UInt32 {
+        get { iotrap_pool_file_home_writes(self).atomic.pointee.load(ordering: .relaxed) }
+        nonmutating set {
+            iotrap_pool_file_home_writes(self).atomic.pointee.store(newValue, ordering: .relaxed)
         }
     }
 }

@@ -43,7 +43,7 @@ enum PoolService {
         p.pointee.usedAt = now
         PoolSiblings.refresh(s, p, index, request.pointee.descriptor, now)
         let writes = Requests.writes(request)
-        if writes { file.pointee.home_writes &+= 1 }
+        if writes { file.homeWrites = 1 }
         let usable = usable(p, index, writes: writes)
         let isAlone = usable & ~(1 << UInt64(file.pointee.home)) == 0
         guard !isAlone || PoolSiblings.areComing(p, index, writes: writes, now),
@@ -102,7 +102,7 @@ enum PoolService {
             let others =
                 PoolFiles.usableWord(file).pointee.load(ordering: .relaxed)
                 & ~(1 << UInt64(file.pointee.home))
-            if others != 0, now &- file.pointee.used_ns < keptNanoseconds { return true }
+            if others != 0, now &- file.usedAt < keptNanoseconds { return true }
         }
         return false
     }

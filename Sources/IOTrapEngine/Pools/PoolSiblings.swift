@@ -52,7 +52,7 @@ enum PoolSiblings {
                 }
                 PoolVisits.open(s, p, index, number, descriptor)
             case IOTRAP_SIBLING_READABLE
-            where canWrite && file.pointee.home_writes > 0
+            where canWrite && file.homeWrites > 0
                 && !p.pointee.links[Int(PoolService.path(file, number))].isVisited:
                 sibling.pointee.again_ns = now &+ proofNanoseconds
                 PoolVisits.prove(s, p, index, number, descriptor)
@@ -84,7 +84,7 @@ enum PoolSiblings {
             isProven ? IOTRAP_SIBLING_PROVEN : IOTRAP_SIBLING_READABLE)
         let bit = UInt64(1) << UInt64(number)
         file.pointee.readable |= bit
-        if isProven { file.pointee.proven |= bit }
+        if isProven { file.provenPaths |= bit }
         // releasing: who sees the bit, sees the file in its slot
         PoolFiles.usableWord(file).pointee.bitwiseOr(bit, ordering: .releasing)
         let path = PoolService.path(file, number)

@@ -41,7 +41,7 @@ enum PoolTarget {
             PoolFiles.leave(record)
             return .home(reason)
         }
-        record.pointee.used_ns = iotrap_clock()
+        record.usedAt = iotrap_clock()
         return .pool(slot.file, slot.generation)
     }
 

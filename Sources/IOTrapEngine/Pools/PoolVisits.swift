@@ -77,7 +77,7 @@ enum PoolVisits {
         for index in 0..<process.pointee.poolFileCount {
             let file = PoolFiles.file(index)
             guard Pools.pool(file.pointee.pool) == pool else { continue }
-            if let best, PoolFiles.file(best).pointee.used_ns >= file.pointee.used_ns { continue }
+            if let best, PoolFiles.file(best).usedAt >= file.usedAt { continue }
             best = index
         }
         guard let index = best, let visit = begin(p, index, number, -1) else { return }
@@ -309,7 +309,7 @@ enum PoolVisits {
     }
 
     private static func wasProven(_ visit: Visit) -> Bool {
-        PoolFiles.file(visit.pointee.index).pointee.proven & 1 << UInt64(visit.pointee.number)
+        PoolFiles.file(visit.pointee.index).provenPaths & 1 << UInt64(visit.pointee.number)
             != 0
     }
 
@@ -345,7 +345,7 @@ enum PoolVisits {
             record.pointee.state == UInt8(IOTRAP_SIBLING_READABLE)
         {
             record.pointee.state = UInt8(IOTRAP_SIBLING_PROVEN)
-            PoolFiles.file(visit.pointee.index).pointee.proven |=
+            PoolFiles.file(visit.pointee.index).provenPaths |=
                 1 << UInt64(visit.pointee.number)
         }
         end(p, visit)
