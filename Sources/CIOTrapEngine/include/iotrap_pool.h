@@ -162,7 +162,10 @@ struct iotrap_pool_file {
 	uint32_t home_writes; /* nonzero: written on the home path */
 	uint64_t readable; /* paths that have shown the same file; and those proven for writing */
 	uint64_t proven;
-	uint64_t hurry_ns; /* until then bulk waits for other paths to be opened and proven */
+	uint64_t hurry_ns;  /* until then bulk waits for other paths to be opened and proven */
+	int64_t stream_end; /* of the last piece that was not cut; the service thread's */
+	uint32_t stream_path;
+	uint32_t reserved2;
 	char name[IOTRAP_POOL_NAME_MAX]; /* below each path of the pool, zero-terminated */
 };
 

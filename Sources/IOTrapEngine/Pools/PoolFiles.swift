@@ -144,6 +144,7 @@ enum PoolFiles {
         record.pointee.restricted = 0
         record.pointee.hurry_ns = 0
         record.pointee.readable = 0
+        record.pointee.stream_end = 0
         record.provenPaths = 0
         record.homeWrites = 0
         record.pointee.known_size = facts.size

@@ -282,15 +282,27 @@ enum PoolService {
             } else if let path {
                 addPiece(s, p, transfer, request, position, bytes, path)
             } else {
+                let start = request.pointee.offset &+ Int64(position)
                 let chosen = PathScheduler.choose(
                     p.pointee.models + Int(self.path(file, 0)), usable: mask, bytes: bytes,
-                    isBulk: isBulk, isProtected: false, preferred: nil, now: now)
-                addPiece(
-                    s, p, transfer, request, position, bytes,
-                    chosen.map { UInt32($0) } ?? file.pointee.home)
+                    isBulk: isBulk, isProtected: false, preferred: stream(p, file, start),
+                    now: now)
+                let path = chosen.map { UInt32($0) } ?? file.pointee.home
+                file.pointee.stream_end = start &+ Int64(bytes)
+                file.pointee.stream_path = path
+                addPiece(s, p, transfer, request, position, bytes, path)
             }
             position += bytes
         }
+    }
+
+    /// Where a sequential stream went before, whose path has read ahead for it by now. Streams that
+    /// put every path to use anyway need no preference.
+    private static func stream(_ p: Pool, _ file: File, _ start: Int64) -> Int? {
+        guard file.pointee.stream_end == start, start > 0,
+            p.pointee.transfersActive[Int(file.pointee.pool)] <= 2
+        else { return nil }
+        return Int(file.pointee.stream_path)
     }
 
     /// Makes a piece; nil when there are none, which makes the whole run on the home path.
