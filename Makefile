@@ -3,7 +3,7 @@
 #   make            build/bin/iotrap, build/lib/libiotrap-preload.so, build/lib/libiotrap.so
 #   make demo       install what is missing, build, run real programs plain and under iotrap
 #   make test       install what is missing, build, run every test   (SUITE=name: one suite)
-#   make bench      print the performance figures as ratios
+#   make bench      print the performance figures as ratios; make bench-pools: those of mount pools
 #   make lint asan tsan ubsan install clean
 
 SHELL := /bin/bash

@@ -210,13 +210,14 @@ CASES = [
 ]
 
 
-def chosen(patterns):
+def chosen(patterns, cases=None):
     """The cases whose name matches one of the patterns; all without patterns."""
+    cases = CASES if cases is None else cases
     if not patterns:
-        return CASES
-    found = [c for c in CASES if any(fnmatch.fnmatch(c.name, p) for p in patterns)]
+        return cases
+    found = [c for c in cases if any(fnmatch.fnmatch(c.name, p) for p in patterns)]
     for pattern in patterns:
-        if not any(fnmatch.fnmatch(c.name, pattern) for c in CASES):
-            names = ", ".join(c.name for c in CASES)
+        if not any(fnmatch.fnmatch(c.name, pattern) for c in cases):
+            names = ", ".join(c.name for c in cases)
             raise Failure(f"no case matches '{pattern}'; there are: {names}")
     return found

@@ -29,14 +29,15 @@ class Failure(Exception):
 class Figure:
     """One line of the table: which number of a sample counts, and what it must reach.
 
-    kind "ratio": iotrap / plain must be at least the target; "added": iotrap - plain must be at
-    most the target; "total": the value itself must be at most the target. Another base than plain
-    is one of the case's references. What two plain runs differ by is not held against the library
+    kind "ratio": iotrap / plain must be at least the target; "share": the same, at most; "added":
+    iotrap - plain must be at most the target; "total": the value itself must be at most the
+    target. No target: the figure is for information. Another base than plain is one of the
+    case's references. What two plain runs differ by is not held against the library
     where the target is that of plain itself: the slack.
     """
 
     name: str
-    target: float
+    target: float | None
     kind: str = "ratio"
     unit: str = "/s"
     value: str = "operations_per_second"
@@ -56,7 +57,7 @@ class Row:
 
     def compared(self):
         """What is held against the target, one value a pair."""
-        if self.figure.kind == "ratio":
+        if self.figure.kind in ("ratio", "share"):
             return [b / a for a, b in zip(self.plain, self.iotrap)]
         if self.figure.kind == "added":
             return [b - a for a, b in zip(self.plain, self.iotrap)]
@@ -75,6 +76,8 @@ class Row:
 
     def verdict(self):
         """met or short by the median; noisy when a wide range leaves the target inside."""
+        if self.figure.target is None:
+            return "-"
         values = self.compared()
         word = "met" if self.meets(median(values)) else "short"
         low, high = median_interval(values)

@@ -32,9 +32,10 @@ def cells(row):
     low, middle, high = min(values), median(values), max(values)
     # Some cases have nothing to say about plain.
     plain = amount(median(row.plain), figure.unit) if any(row.plain) else "-"
-    if figure.kind == "ratio":
+    if figure.kind in ("ratio", "share"):
         text = f"{middle:.3f} [{low:.3f}..{high:.3f}]"
-        target = f">= {figure.target:g}"
+        sign = ">=" if figure.kind == "ratio" else "<="
+        target = "-" if figure.target is None else f"{sign} {figure.target:g}"
         if figure.base != PLAIN:
             target += f" of {figure.base}"
     else:
@@ -68,7 +69,7 @@ def print_short(rows, failures):
             print(f"{meaning}: {', '.join(by_word[word])}")
     for name, reason in failures:
         print(f"not measured: {name}: {reason}")
-    if rows and not failures and set(by_word) == {"met"}:
+    if rows and not failures and set(by_word) <= {"met", "-"}:
         print("every figure meets its target")
 
 
