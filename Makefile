@@ -32,7 +32,7 @@ HEADERS := $(wildcard Sources/CIOTrap/include/*.h Sources/CIOTrapEngine/include/
 ENGINE_OBJ := $(OBJ)/engine.o $(ENGINE_C:Sources/CIOTrapEngine/%.c=$(OBJ)/engine-%.o)
 SHIM_OBJ := $(SHIM_C:shim/%.c=$(OBJ)/shim-%.o) $(OBJ)/shim-vfork.o
 
-.PHONY: all libraries command deps demo test tests-c bench lint asan tsan ubsan install clean
+.PHONY: all libraries command deps demo test tests-c bench bench-pools lint asan tsan ubsan install clean
 all: libraries command
 libraries: $(BUILD)/lib/libiotrap-preload.so $(BUILD)/lib/libiotrap.so
 command: $(BUILD)/bin/iotrap
@@ -112,6 +112,10 @@ bench:
 	@bash bench/deps.sh bench
 	@$(MAKE) --no-print-directory all
 	@bash bench/run.sh
+bench-pools:
+	@bash bench/deps.sh bench
+	@$(MAKE) --no-print-directory all
+	@bash bench/run.sh --pools
 C_FILES = $(shell git ls-files '*.c' '*.h')
 lint:
 	swift format lint --strict -r Sources Tests Package.swift
