@@ -107,7 +107,10 @@ enum OwnRequests {
 
     /// Files of procfs and its kin are regular by type only: many cannot do what files can.
     private static func isPseudo(_ iocb: iotrap_iocb, _ facts: iotrap_file_facts) -> Bool {
-        iotrap_file_is_pseudo(Int32(bitPattern: iocb.descriptor), facts.device) != 0
+        let fd = Int32(bitPattern: iocb.descriptor)
+        // A pool's file was asked before; on network file systems that asks the server.
+        if PoolTarget.isKnown(fd, facts) { return false }
+        return iotrap_file_is_pseudo(fd, facts.device) != 0
     }
 
     private static func isStorage(_ iocb: iotrap_iocb, _ facts: iotrap_file_facts) -> Bool {

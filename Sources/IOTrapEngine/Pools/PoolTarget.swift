@@ -76,6 +76,16 @@ enum PoolTarget {
         return end > UInt64(max(0, facts.size))
     }
 
+    /// True when a descriptor is known to be a pool's file.
+    static func isKnown(_ fd: Int32, _ facts: iotrap_file_facts) -> Bool {
+        guard Pools.areActive else { return false }
+        let slot = DescriptorTable.load(fd)
+        guard slot.kind == .pooled, let record = PoolFiles.enter(slot.file, slot.generation)
+        else { return false }
+        defer { PoolFiles.leave(record) }
+        return record.pointee.device == facts.device && record.pointee.inode == facts.inode
+    }
+
     /// Prepares a request of asynchronous I/O for its pool, if it is for one.
     static func prepare(
         _ request: RequestPool.Request, _ facts: iotrap_file_facts, bytes: UInt64
