@@ -90,7 +90,14 @@ DIFF_BIN := $(DIFF_SRC:Tests/Differential/%.c=$(BUILD)/tests/differential/%) \
 	$(DIFF_FORTIFIED:Tests/Differential/%.c=$(BUILD)/tests/differential/%-fortify)
 DIFF_HEADERS := $(wildcard Tests/Differential/*.h) $(wildcard $(patsubst %_largefile.c,%.c,$(filter %_largefile.c,$(DIFF_SRC))))
 DIFF_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
-tests-c: $(DIFF_BIN)
+# Those of the pools suite; driver has parts.
+POOL_SRC := $(wildcard Tests/Pools/*.c)
+POOL_BIN := $(patsubst %,$(BUILD)/tests/pools/%,driver load)
+tests-c: $(DIFF_BIN) $(POOL_BIN)
+$(BUILD)/tests/pools:
+	mkdir -p $@
+$(BUILD)/tests/pools/%: $(POOL_SRC) $(wildcard Tests/Pools/*.h) | $(BUILD)/tests/pools
+	@cc $(DIFF_CFLAGS) -O1 $(wildcard Tests/Pools/$**.c) -laio -o $@
 $(BUILD)/tests/differential:
 	mkdir -p $@
 $(BUILD)/tests/differential/%-fortify: Tests/Differential/%.c $(DIFF_HEADERS) | $(BUILD)/tests/differential

@@ -44,6 +44,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "DifferentialTests", swiftSettings: strict),
         .testTarget(name: "EndToEndTests", exclude: ["programs"], swiftSettings: strict),
+        .testTarget(name: "PoolTests", dependencies: ["IOTrapStats"], swiftSettings: strict),
         .testTarget(name: "StyleTests", swiftSettings: strict),
     ]
 )
