@@ -129,7 +129,7 @@ stop_servers() {
 
 # Runs at every end, also after Ctrl-C: no server, mount or file stays behind.
 clean_up() {
-	local status=$? mount
+	local status=$? mount bed
 	trap - EXIT
 	trap '' INT TERM HUP
 	if [ "$status" != 0 ] && [ "$status" -lt 128 ] && [ -n "$work" ]; then
@@ -137,7 +137,9 @@ clean_up() {
 	fi
 	stop_servers
 	for mount in "${mounts[@]}"; do
-		bash "$bench/testbeds/slowfs.sh" down "$mount" >&2 || true
+		bed=slowfs
+		[ ! -d "$mount.links" ] || bed=links
+		bash "$bench/testbeds/$bed.sh" down "$mount" >&2 || true
 	done
 	[ -z "$work" ] || rm -rf "$work" || echo "demo: could not remove $work" >&2
 	[ -z "$stats_root" ] || rm -rf "$stats_root"

@@ -15,12 +15,12 @@ import sys
 HEADER = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                       "../../Sources/CIOTrap/include/iotrap_stats.h")
 MAGIC = 0x3153504152544F49
-VERSION = 2
-HEADER_FORMAT = "<Q14I4Q8s256s"
+VERSION = 3
+HEADER_FORMAT = "<Q14I4Q8s2I256s"
 HEADER_FIELDS = (
     "magic version header_bytes block_bytes block_count operation_count technique_count "
     "reason_count bucket_count process_id flags mode ring ring_errno reserved "
-    "started_realtime_ns started_ns ended_ns threads_uncounted settings program").split()
+    "started_realtime_ns started_ns ended_ns threads_uncounted settings path_count path_bytes program").split()
 OPERATION_FIELDS = "calls bytes errors accelerated".split()
 TECHNIQUE_FIELDS = "calls bytes requests batches trials engaged dropped errors".split()
 ASYNC_INTERFACES = ("libaio", "posix")
