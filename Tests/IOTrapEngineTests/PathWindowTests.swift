@@ -75,6 +75,30 @@ import Testing
         }
     }
 
+    @Test(arguments: [(rate: 100, latency: 0), (rate: 100, latency: 20), (rate: 4, latency: 0)])
+    func bulkIsCutSoThatNoPieceKeepsAPathBusyForLong(_ link: (rate: UInt64, latency: UInt64)) {
+        let simulation = PathSimulation(mebibytes: [link.rate, link.rate])
+        for storage in simulation.storages { storage.latencyNanoseconds = link.latency * 1_000_000 }
+        let chunk: UInt64 = 1 << 20
+        func piece(_ bytes: UInt64) -> UInt64 {
+            PathScheduler.protectedPieceBytes(
+                simulation.models, usable: 0b11, bytes: bytes, chunk: chunk)
+        }
+        #expect(piece(16 << 20) == chunk, "nothing is known of the paths yet")
+        simulation.loads = [SimulatedLoad(bytes: 256 << 10, depth: 64)]
+        simulation.run(milliseconds: 2000)
+        let milliseconds = max(link.latency, 4)
+        let most = max((link.rate << 20) * milliseconds / 1000 * 11 / 10, 128 << 10)
+        for bytes in [128 << 10, 1 << 20, (1 << 20) + 4096, 16 << 20] as [UInt64] {
+            let size = piece(bytes)
+            #expect(size % 4096 == 0 && size <= min(most, chunk), "\(bytes): \(size)")
+            #expect(size >= min(bytes, most / 3, chunk / 3), "\(bytes): \(size)")
+            // Of equal size, but for what rounding takes from the last.
+            let count = (bytes + size - 1) / size
+            #expect(count * size - bytes < count * 4096, "\(bytes): \(size)")
+        }
+    }
+
     @Test func aPathWithoutRoomIsPassedOver() {
         let simulation = PathSimulation(mebibytes: [100, 100])
         let models = simulation.models

@@ -63,6 +63,25 @@ enum PathScheduler {
         return leastLoaded(models, usable, expected, atMost: good)
     }
 
+    /// How long a path may be busy with one piece of a bulk transfer while its pool is protected: a
+    /// small request waits for what is under way.
+    static let protectedPieceNanoseconds: UInt64 = 4_000_000
+    static let protectedPieceBytesMin: UInt64 = 128 << 10
+
+    /// The size of the pieces of a bulk transfer while its pool is protected: equal ones, which
+    /// keep a path busy for no longer than that, or than its latency, which nothing can undercut.
+    static func protectedPieceBytes(
+        _ models: UnsafeMutablePointer<PathModel>, usable: UInt64, bytes: UInt64, chunk: UInt64
+    ) -> UInt64 {
+        let pool = poolRate(models, usable)
+        if pool.mean == 0 || bytes == 0 { return chunk }
+        let time = max(pool.overheadNanoseconds, protectedPieceNanoseconds)
+        let carried = scaled(pool.mean, by: time, over: 1_000_000_000)
+        let limit = min(max(carried, protectedPieceBytesMin), chunk)
+        let count = (bytes - 1) / limit + 1
+        return min(((bytes - 1) / count + 4096) & ~4095, chunk)
+    }
+
     /// Of the paths that are as good as each other, the one with the least in flight. Paths over
     /// one bottleneck are, whatever each carries, and without this one could carry all.
     private static func leastLoaded(

@@ -202,6 +202,12 @@ enum PoolService {
         let first = Int(path(file, 0))
         let pool = Pools.pool(file.pointee.pool)
         let bytes = UInt64(request.pointee.length)
+        let chunk =
+            bytes > bulkBytes && isProtected(p, file.pointee.pool, now)
+            ? PathScheduler.protectedPieceBytes(
+                p.pointee.models + first, usable: usable, bytes: bytes,
+                chunk: pool.pointee.chunk_bytes)
+            : pool.pointee.chunk_bytes
         // Counted as one more, so that it does not end while it is being cut.
         transfer.pointee.pieces = 1
         defer { letGo(s, p, transfer) }
@@ -228,7 +234,7 @@ enum PoolService {
         }
         guard isCut, mask.nonzeroBitCount > 1 else {
             return addPieces(
-                s, p, transfer, request, 0..<bytes, pool.pointee.chunk_bytes, nil, mask)
+                s, p, transfer, request, 0..<bytes, chunk, nil, mask)
         }
         withUnsafeTemporaryAllocation(of: PathShare.self, capacity: 64) { shares in
             let base = shares.baseAddress!
@@ -240,7 +246,7 @@ enum PoolService {
                 let end = index + 1 == count ? bytes : min(bytes, position + base[index].bytes)
                 addPieces(
                     s, p, transfer, request, position..<end,
-                    pieceBytes(end - position, pool.pointee.chunk_bytes), base[index].path, mask)
+                    pieceBytes(end - position, chunk), base[index].path, mask)
                 position = end
             }
         }
