@@ -37,6 +37,10 @@ public struct Segment: ~Copyable {
         let header = try Self.readHeader(descriptor, path: path)
         var snapshot = Snapshot(header: header)
         snapshot.paths = try paths(header)
+        if header.ended {
+            // The process shows this now and then, and did so last before its end.
+            for index in snapshot.paths.indices { snapshot.paths[index].inFlightBytes = 0 }
+        }
         let buffer = UnsafeMutableRawBufferPointer.allocate(
             byteCount: SegmentHeader.blockBytes, alignment: 16)
         defer { buffer.deallocate() }

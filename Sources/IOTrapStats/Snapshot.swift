@@ -46,7 +46,7 @@ public struct TechniqueTotals: Equatable, Sendable {
 
 /// All numbers of one segment, summed over its threads.
 public struct Snapshot: Equatable, Sendable {
-    /// The process; after `merge` the first one.
+    /// The process; after `merge` the first one, but for what became of io_uring.
     public var header: SegmentHeader
     /// Processes summed up.
     public var processCount = 1
@@ -88,9 +88,14 @@ public struct Snapshot: Equatable, Sendable {
     /// Calls that went straight to the kernel, over all reasons.
     public var passed: UInt64 { reasons.reduce(0, saturatingSum) }
 
-    /// Adds the numbers of another process; the header stays.
+    /// Adds the numbers of another process; the header stays. One process that uses io_uring, or is
+    /// refused it, says more than one that had no need of it.
     public mutating func merge(_ other: Snapshot) {
         processCount += other.processCount
+        if other.header.ring.rawValue > header.ring.rawValue {
+            header.ring = other.header.ring
+            header.ringErrno = other.header.ringErrno
+        }
         header.threadsUncounted = saturatingSum(
             header.threadsUncounted, other.header.threadsUncounted)
         for index in operations.indices {

@@ -319,6 +319,16 @@ struct PathTests {
         }
     }
 
+    @Test("An ended process has nothing in flight")
+    func inFlight() throws {
+        var fixture = SegmentFixture(paths: Self.hana)
+        fixture.setPath(1) { ($0.in_flight_bytes, $0.window_bytes) = (4096, 1 << 20) }
+        #expect(try read(fixture).paths[1].inFlightBytes == 4096)
+        fixture.setHeader { $0.flags = IOTRAP_STATS_FLAG_ENDED }
+        let path = try read(fixture).paths[1]
+        #expect(path.inFlightBytes == 0 && path.windowBytes == 1 << 20)
+    }
+
     @Test("Processes that use the same paths are summed up path by path")
     func merging() throws {
         var one = try read(SegmentFixture())

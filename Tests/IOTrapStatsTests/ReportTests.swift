@@ -130,6 +130,16 @@ struct ReportTests {
         #expect(both[.ring].requests == 2 * one[.ring].requests)
         #expect(both[.pread].latency.count == 2 * one[.pread].latency.count)
         #expect(Report(both, state: .ended).text.contains(" and 1 more process "))
+        var (idle, working, refused) = (one, one, one)
+        idle.header.ring = .unused
+        working.header.ring = .working
+        (refused.header.ring, refused.header.ringErrno) = (.refused, 38)
+        working.merge(idle)
+        #expect(working.header.ring == .working)
+        idle.merge(working)
+        #expect(idle.header.ring == .working)
+        idle.merge(refused)
+        #expect(idle.header.ring == .refused && idle.header.ringErrno == 38)
     }
 }
 
