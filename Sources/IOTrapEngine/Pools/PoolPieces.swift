@@ -22,13 +22,8 @@ enum PoolPieces {
         piece.pointee.data |= 1 << UInt64(number)
         piece.pointee.started_ns = iotrap_clock()
         aim(p, piece, number)
-        if writes, number != file.pointee.home,
-            !PoolTarget.isDurable(file.pointee.status_flags, piece.pointee.rw_flags)
-        {
-            // Before it is written: a sync that begins later must find the bit.
-            PoolFiles.dirtyWord(file).pointee.bitwiseOr(
-                1 << UInt64(number), ordering: .relaxed)
-        }
+        // Before it is written: a sync that begins later must find the bit.
+        if writes { noteWrite(piece, file) }
         if piece.pointee.epoch == 0 { borrow(p, piece, file) }
         p.pointee.models[Int(path)].began(
             bytes: bytes(piece), isBulk: isBulk(piece), now: piece.pointee.started_ns)
@@ -36,6 +31,15 @@ enum PoolPieces {
         Recording.batches(
             s.pointee.thread, IOTRAP_TECHNIQUE_MOUNT_POOL, requests: 1, batches: 0)
         enter(s, p, piece)
+    }
+
+    /// Notes that the path of a piece has to be synced.
+    private static func noteWrite(_ piece: Request, _ file: File) {
+        guard piece.pointee.comparison != file.pointee.home,
+            !PoolTarget.isDurable(file.pointee.status_flags, piece.pointee.rw_flags)
+        else { return }
+        PoolFiles.dirtyWord(file).pointee.bitwiseOr(
+            1 << UInt64(piece.pointee.comparison), ordering: .relaxed)
     }
 
     /// Sends a request of the pools' own to the ring.
@@ -157,6 +161,8 @@ enum PoolPieces {
             PoolSiblings.refresh(s, p, index, piece.pointee.descriptor, now)
         }
         if writes, result > 0, number != file.pointee.home {
+            // A sync that took the bit meanwhile may have come before it.
+            noteWrite(piece, file)
             // A direct write by the program's own descriptor would have done this.
             iotrap_drop_cached(
                 piece.pointee.descriptor, piece.pointee.offset, Int64(result))
