@@ -153,6 +153,7 @@ struct iotrap_pool_file {
 	uint32_t restricted;   /* IOTRAP_POOL_MAPPED, ... */
 	uint64_t usable;       /* a bit for each path that requests may go to, home included */
 	uint64_t dirty;        /* a bit for each path that carried a write no sync has covered */
+	uint64_t syncing;      /* a bit for each path of which a sync is under way */
 	int32_t lost;          /* -errno that the next sync reports; 0: none */
 	uint32_t name_bytes;
 	int64_t known_size; /* the file was at least that long */
@@ -180,6 +181,7 @@ IOTRAP_WORD(pool_file, uint32_t, generation)
 IOTRAP_WORD(pool_file, uint32_t, restricted)
 IOTRAP_WORD(pool_file, uint64_t, usable)
 IOTRAP_WORD(pool_file, uint64_t, dirty)
+IOTRAP_WORD(pool_file, uint64_t, syncing)
 IOTRAP_WORD(pool_file, int32_t, lost)
 IOTRAP_WORD(pool_file, int64_t, known_size)
 IOTRAP_WORD(pool_file, uint64_t, used_ns)
@@ -208,6 +210,8 @@ struct iotrap_pool_sibling {
 	int32_t error;      /* why it was refused: -errno, or 0 for another file */
 	uint64_t again_ns;  /* not before */
 	int64_t changed_ns; /* of the file, when it was first compared */
+	uint32_t syncs;     /* of it that are under way */
+	uint32_t reserved;
 };
 
 /* transfer.flags */

@@ -107,6 +107,7 @@ enum PoolFiles {
         // acquiring: pairs with `leave`
         usersWord(record).pointee.load(ordering: .acquiring) == 0
             && dirtyWord(record).pointee.load(ordering: .relaxed) == 0
+            && syncingWord(record).pointee.load(ordering: .relaxed) == 0
             && lostWord(record).pointee.load(ordering: .relaxed) == 0
             && usableWord(record).pointee.load(ordering: .relaxed)
                 == 1 << UInt64(record.pointee.home)
@@ -194,6 +195,11 @@ enum PoolFiles {
     @inline(__always)
     static func dirtyWord(_ record: File) -> UnsafePointer<Atomic<UInt64>> {
         iotrap_pool_file_dirty(record).atomic
+    }
+
+    @inline(__always)
+    static func syncingWord(_ record: File) -> UnsafePointer<Atomic<UInt64>> {
+        iotrap_pool_file_syncing(record).atomic
     }
 
     @inline(__always)

@@ -20,14 +20,22 @@ enum PoolSyncs {
     private static func find(_ facts: iotrap_file_facts) -> UInt32? {
         var found: UInt32?
         PoolFiles.forEach(device: facts.device, inode: facts.inode) { index, record in
-            let home = UInt64(1) << UInt64(record.pointee.home)
-            if PoolFiles.dirtyWord(record).pointee.load(ordering: .relaxed) & ~home != 0
+            if unsynced(record) != 0
                 || PoolFiles.lostWord(record).pointee.load(ordering: .relaxed) != 0
             {
                 found = index
             }
         }
         return found
+    }
+
+    /// The paths that a sync has to reach besides the file's own: those that carried a write, and
+    /// those that another sync has not brought to the storage yet.
+    private static func unsynced(_ record: PoolFiles.File) -> UInt64 {
+        // acquiring: pairs with `take` and `finished`
+        let dirty = PoolFiles.dirtyWord(record).pointee.load(ordering: .acquiring)
+        let syncing = PoolFiles.syncingWord(record).pointee.load(ordering: .acquiring)
+        return (dirty | syncing) & ~(1 << UInt64(record.pointee.home))
     }
 
     /// Prepares a sync of asynchronous I/O, which has a pool if one of its paths is to be synced.
@@ -112,10 +120,9 @@ enum PoolSyncs {
         _ s: State, _ p: Pool, _ transfer: PoolService.Transfer, _ request: Request,
         _ index: UInt32, _ record: PoolFiles.File
     ) {
-        let home = UInt64(1) << UInt64(record.pointee.home)
-        // Writes that end from now on are the next sync's.
-        var left =
-            PoolFiles.dirtyWord(record).pointee.exchange(0, ordering: .relaxed) & ~home
+        // What another sync is about is synced again: its answer may be an error, or come late.
+        let syncing = PoolFiles.syncingWord(record).pointee.load(ordering: .relaxed)
+        var left = take(record) | syncing
         let lost = Int32(
             bitPattern: PoolFiles.lostWord(record).pointee.exchange(0, ordering: .relaxed))
         if lost != 0 { fail(transfer, lost) }
@@ -125,8 +132,44 @@ enum PoolSyncs {
             let slot = PoolSiblings.sibling(p, index, number).pointee.slot
             if slot == 0 {
                 fail(transfer, -5)
+                finished(p, index, number)
             } else {
                 send(s, p, transfer, request, number, (index, UInt32(slot)))
+            }
+        }
+    }
+
+    /// Takes the marks of the paths that are to be synced. Writes that end from now on are the next
+    /// sync's.
+    private static func take(_ record: PoolFiles.File) -> UInt64 {
+        let mask = ~(UInt64(1) << UInt64(record.pointee.home))
+        let dirty = PoolFiles.dirtyWord(record).pointee.load(ordering: .relaxed) & mask
+        PoolFiles.syncingWord(record).pointee.bitwiseOr(dirty, ordering: .relaxed)
+        // releasing: pairs with `unsynced`; who misses the mark finds that a sync is under way
+        return PoolFiles.dirtyWord(record).pointee.exchange(0, ordering: .releasing) & mask
+    }
+
+    /// A sync of a path has ended, or cannot begin.
+    private static func finished(_ p: Pool, _ index: UInt32, _ number: UInt32) {
+        guard PoolSiblings.sibling(p, index, number).pointee.syncs == 0 else { return }
+        // releasing: pairs with `unsynced`, which then finds what was lost
+        PoolFiles.syncingWord(PoolFiles.file(index)).pointee.bitwiseAnd(
+            ~(UInt64(1) << UInt64(number)), ordering: .releasing)
+    }
+
+    /// An error of one path is that of every sync of the file which is under way: who asked last
+    /// would not hear of it.
+    private static func failAll(_ p: Pool, _ file: PoolFiles.File, _ error: Int32) {
+        for index in 0..<Int(p.pointee.transferCount) {
+            let transfer = p.pointee.transfers + index
+            guard transfer.pointee.request != 0,
+                Requests.isSync(RequestPool.request(transfer.pointee.request - 1))
+            else { continue }
+            let other = PoolFiles.file(transfer.pointee.file)
+            if other.pointee.device == file.pointee.device,
+                other.pointee.inode == file.pointee.inode
+            {
+                fail(transfer, error)
             }
         }
     }
@@ -140,7 +183,11 @@ enum PoolSyncs {
         _ s: State, _ p: Pool, _ transfer: PoolService.Transfer, _ request: Request,
         _ number: UInt32, _ sibling: (index: UInt32, slot: UInt32)?
     ) {
-        guard let piece = RequestPool.take() else { return fail(transfer, -5) }
+        guard let piece = RequestPool.take() else {
+            if let sibling { finished(p, sibling.index, number) }
+            return fail(transfer, -5)
+        }
+        if let sibling { PoolSiblings.sibling(p, sibling.index, number).pointee.syncs += 1 }
         piece.pointee.kind = request.pointee.kind
         piece.pointee.destination = UInt8(IOTRAP_TO_POOL.rawValue)
         piece.pointee.order = PoolService.Role.sync
@@ -165,15 +212,19 @@ enum PoolSyncs {
         let number = piece.pointee.comparison
         PathStatistics.sync(PoolService.path(file, number), failed: result < 0)
         if PoolHealth.isPathError(result) { PoolHealth.failed(p, index, number, now) }
-        guard let owner = piece.pointee.owner else {
+        if result < 0 { failAll(p, file, result) }
+        let owner = piece.pointee.owner
+        RequestPool.give(piece)
+        if owner == nil {
             p.pointee.flushes -= 1
             if result < 0 { PoolSiblings.lose(index, number, result) }
-            return RequestPool.give(piece)
         }
-        let transfer = owner.assumingMemoryBound(to: iotrap_pool_transfer.self)
-        if result < 0 { fail(transfer, result) }
-        RequestPool.give(piece)
-        PoolService.letGo(s, p, transfer)
+        if number != file.pointee.home {
+            PoolSiblings.sibling(p, index, number).pointee.syncs -= 1
+            finished(p, index, number)
+        }
+        guard let owner else { return }
+        PoolService.letGo(s, p, owner.assumingMemoryBound(to: iotrap_pool_transfer.self))
     }
 
     /// Syncs what is written through other paths and synced by nobody, for when the ring goes and
@@ -183,20 +234,19 @@ enum PoolSyncs {
     static func flush(_ s: State, _ p: Pool) -> Bool {
         var found = false
         for index in 0..<process.pointee.poolFileCount {
-            let record = PoolFiles.file(index)
-            let home = UInt64(1) << UInt64(record.pointee.home)
-            var left =
-                PoolFiles.dirtyWord(record).pointee.exchange(0, ordering: .relaxed) & ~home
+            var left = take(PoolFiles.file(index))
             while left != 0 {
                 let number = UInt32(left.trailingZeroBitCount)
                 left &= left &- 1
                 let slot = PoolSiblings.sibling(p, index, number).pointee.slot
                 guard slot != 0, let piece = RequestPool.take() else {
                     PoolSiblings.lose(index, number, -5)
+                    finished(p, index, number)
                     continue
                 }
                 found = true
                 p.pointee.flushes += 1
+                PoolSiblings.sibling(p, index, number).pointee.syncs += 1
                 piece.pointee.kind = UInt8(IOTRAP_REQUEST_FDATASYNC.rawValue)
                 piece.pointee.destination = UInt8(IOTRAP_TO_POOL.rawValue)
                 piece.pointee.order = PoolService.Role.background

@@ -66,6 +66,8 @@ enum Pools {
         for index in 0..<process.pointee.poolFileCount {
             let file = PoolFiles.file(index)
             file.pointee.users = 0
+            file.pointee.dirty |= file.pointee.syncing
+            file.pointee.syncing = 0
             file.pointee.usable = 1 << UInt64(file.pointee.home)
         }
     }
