@@ -129,13 +129,7 @@ enum PoolSyncs {
         while left != 0 {
             let number = UInt32(left.trailingZeroBitCount)
             left &= left &- 1
-            let slot = PoolSiblings.sibling(p, index, number).pointee.slot
-            if slot == 0 {
-                fail(transfer, -5)
-                finished(p, index, number)
-            } else {
-                send(s, p, transfer, request, number, (index, UInt32(slot)))
-            }
+            send(s, p, transfer, request, number, index)
         }
     }
 
@@ -181,25 +175,45 @@ enum PoolSyncs {
 
     private static func send(
         _ s: State, _ p: Pool, _ transfer: PoolService.Transfer, _ request: Request,
-        _ number: UInt32, _ sibling: (index: UInt32, slot: UInt32)?
+        _ number: UInt32, _ other: UInt32?
     ) {
         guard let piece = RequestPool.take() else {
-            if let sibling { finished(p, sibling.index, number) }
+            if let other { finished(p, other, number) }
             return fail(transfer, -5)
         }
-        if let sibling { PoolSiblings.sibling(p, sibling.index, number).pointee.syncs += 1 }
         piece.pointee.kind = request.pointee.kind
         piece.pointee.destination = UInt8(IOTRAP_TO_POOL.rawValue)
         piece.pointee.order = PoolService.Role.sync
-        piece.pointee.flags = sibling == nil ? 0 : UInt8(IOTRAP_SUBMIT_HELD)
-        piece.pointee.file = sibling?.slot ?? 0
+        piece.pointee.flags = 0
+        piece.pointee.file = 0
         piece.pointee.descriptor = request.pointee.descriptor
         piece.pointee.rw_flags = 0
         piece.pointee.priority = 0
         piece.pointee.comparison = number
-        piece.pointee.pool_file = (sibling?.index ?? transfer.pointee.file) + 1
+        piece.pointee.pool_file = (other ?? transfer.pointee.file) + 1
         piece.ownerWord.pointee.store(UInt64(UInt(bitPattern: transfer)), ordering: .relaxed)
         transfer.pointee.pieces += 1
+        if other == nil { PoolPieces.enter(s, p, piece) } else { sendOther(s, p, piece) }
+    }
+
+    /// Sends a sync through a path other than the file's own, which may have to be opened first: a
+    /// forked child has none of its parent's.
+    private static func sendOther(_ s: State, _ p: Pool, _ piece: Request) {
+        let record = PoolSiblings.sibling(
+            p, piece.pointee.pool_file - 1, piece.pointee.comparison)
+        record.pointee.syncs += 1
+        if record.pointee.slot == 0, PoolVisits.openForSync(s, p, piece) { return }
+        begin(s, p, piece)
+    }
+
+    /// Sends a sync through a path that the file is open through; else it has failed.
+    static func begin(_ s: State, _ p: Pool, _ piece: Request) {
+        let slot = PoolSiblings.sibling(
+            p, piece.pointee.pool_file - 1, piece.pointee.comparison
+        ).pointee.slot
+        guard slot != 0 else { return settle(s, p, piece, -5) }
+        piece.pointee.flags = UInt8(IOTRAP_SUBMIT_HELD)
+        piece.pointee.file = UInt32(slot)
         PoolPieces.enter(s, p, piece)
     }
 
@@ -212,6 +226,13 @@ enum PoolSyncs {
         let number = piece.pointee.comparison
         PathStatistics.sync(PoolService.path(file, number), failed: result < 0)
         if PoolHealth.isPathError(result) { PoolHealth.failed(p, index, number, now) }
+        settle(s, p, piece, result)
+    }
+
+    private static func settle(_ s: State, _ p: Pool, _ piece: Request, _ result: Int32) {
+        let index = piece.pointee.pool_file - 1
+        let file = PoolFiles.file(index)
+        let number = piece.pointee.comparison
         if result < 0 { failAll(p, file, result) }
         let owner = piece.pointee.owner
         RequestPool.give(piece)
@@ -238,26 +259,23 @@ enum PoolSyncs {
             while left != 0 {
                 let number = UInt32(left.trailingZeroBitCount)
                 left &= left &- 1
-                let slot = PoolSiblings.sibling(p, index, number).pointee.slot
-                guard slot != 0, let piece = RequestPool.take() else {
+                guard let piece = RequestPool.take() else {
                     PoolSiblings.lose(index, number, -5)
                     finished(p, index, number)
                     continue
                 }
                 found = true
                 p.pointee.flushes += 1
-                PoolSiblings.sibling(p, index, number).pointee.syncs += 1
                 piece.pointee.kind = UInt8(IOTRAP_REQUEST_FDATASYNC.rawValue)
                 piece.pointee.destination = UInt8(IOTRAP_TO_POOL.rawValue)
                 piece.pointee.order = PoolService.Role.background
-                piece.pointee.flags = UInt8(IOTRAP_SUBMIT_HELD)
-                piece.pointee.file = UInt32(slot)
+                piece.pointee.descriptor = -1
                 piece.pointee.rw_flags = 0
                 piece.pointee.priority = 0
                 piece.pointee.comparison = number
                 piece.pointee.pool_file = index + 1
                 piece.ownerWord.pointee.store(0, ordering: .relaxed)
-                PoolPieces.enter(s, p, piece)
+                sendOther(s, p, piece)
             }
         }
         return found

@@ -26,8 +26,10 @@ struct PoolVisit {
     var isProof: Bool
     /// Of the file's own path, to see whether it works again: nothing is kept.
     var isProbe: Bool
-    /// The program's own path fails.
+    /// The program's own path fails, or the file was seen to be the same by a parent.
     var isHomeGone: Bool
+    /// Syncs that begin once the file is open: numbers + 1, a chain by `next`.
+    var syncs: UInt32
     var sample: UInt8
     var retries: UInt8
     var homeBefore: iotrap_pool_statx
@@ -56,9 +58,35 @@ enum PoolVisits {
         guard let visit = begin(p, index, number, descriptor) else { return }
         PoolSiblings.sibling(p, index, number).pointee.state = UInt8(IOTRAP_SIBLING_OPENING)
         let isDirty = PoolSiblings.isDirty(index, number)
-        let hasOld = PoolSiblings.sibling(p, index, number).pointee.slot != 0
-        if isDirty && !hasOld { PoolSiblings.lose(index, number, -5) }
+        let record = PoolSiblings.sibling(p, index, number)
+        let hasOld = record.pointee.slot != 0
+        // What a parent wrote is synced through a descriptor of our own.
+        visit.pointee.isHomeGone = !hasOld && (isDirty || record.pointee.syncs > 0)
         go(s, p, visit, hasOld && isDirty ? .sync : .open)
+    }
+
+    /// Has a sync wait until a file is open that a parent wrote through the path.
+    ///
+    /// - Returns: false when it cannot be opened now.
+    static func openForSync(_ s: State, _ p: Pool, _ piece: Request) -> Bool {
+        let index = piece.pointee.pool_file - 1
+        let number = piece.pointee.comparison
+        let sibling = PoolSiblings.sibling(p, index, number)
+        if sibling.pointee.state != UInt8(IOTRAP_SIBLING_OPENING) {
+            open(s, p, index, number, piece.pointee.descriptor)
+        }
+        var used = p.pointee.visitsUsed
+        while used != 0 {
+            let visit = p.pointee.visits + used.trailingZeroBitCount
+            used &= used &- 1
+            guard visit.pointee.index == index, visit.pointee.number == number,
+                !visit.pointee.isProof, !visit.pointee.isProbe
+            else { continue }
+            RequestPool.setNext(piece, visit.pointee.syncs)
+            visit.pointee.syncs = piece.pointee.number + 1
+            return true
+        }
+        return false
     }
 
     static func prove(
@@ -101,6 +129,7 @@ enum PoolVisits {
         visit.pointee.isProof = false
         visit.pointee.isProbe = false
         visit.pointee.isHomeGone = false
+        visit.pointee.syncs = 0
         visit.pointee.sample = 0
         visit.pointee.retries = 0
         visit.pointee.samples = nil
@@ -126,12 +155,18 @@ enum PoolVisits {
         return true
     }
 
-    private static func end(_ p: Pool, _ visit: Visit) {
+    private static func end(_ s: State, _ p: Pool, _ visit: Visit) {
         let file = PoolFiles.file(visit.pointee.index)
         p.pointee.links[Int(PoolService.path(file, visit.pointee.number))].isVisited = false
         if let samples = visit.pointee.samples { iotrap_pages_free(samples, 2 * sampleBytes) }
-        PoolFiles.leave(file)
         p.pointee.visitsUsed &= ~(1 << UInt64(visit - p.pointee.visits))
+        var next = visit.pointee.syncs
+        while next != 0 {
+            let piece = RequestPool.request(next - 1)
+            next = piece.pointee.next
+            PoolSyncs.begin(s, p, piece)
+        }
+        PoolFiles.leave(file)
     }
 
     // MARK: - Steps
@@ -252,7 +287,9 @@ enum PoolVisits {
         }
         switch step {
         case .sync: break
-        case .open: visit.pointee.isProbe ? go(s, p, visit, .sibling) : go(s, p, visit, .homeBefore)
+        case .open:
+            let isAlone = visit.pointee.isProbe || visit.pointee.isHomeGone
+            go(s, p, visit, isAlone ? .sibling : .homeBefore)
         case .homeBefore: go(s, p, visit, .sibling)
         case .sibling:
             if visit.pointee.isProbe {
@@ -298,7 +335,7 @@ enum PoolVisits {
             && other.mode & Classification.typeMask == Classification.regular
         let isAlike = other.inode == before.inode && isBetween(before, other, after)
         if visit.pointee.isProof {
-            return proved(p, visit, isAlike && isRight, other.changed_ns)
+            return proved(s, p, visit, isAlike && isRight, other.changed_ns)
         }
         guard isRight, isSaid || isAlike else { return refuse(s, p, visit, 0, now) }
         PoolSiblings.sibling(p, index, visit.pointee.number).pointee.changed_ns = other.changed_ns
@@ -313,8 +350,7 @@ enum PoolVisits {
             != 0
     }
 
-    /// The program's own path fails. A sibling that was seen to be the same file before, and looks
-    /// as it did, is taken for it.
+    /// A sibling that was seen to be the same file before, and looks as it did, is taken for it.
     private static func compareAlone(_ s: State, _ p: Pool, _ visit: Visit, _ now: UInt64) {
         var other = iotrap_pool_look()
         iotrap_pool_look(address(of: &visit.pointee.sibling), &other)
@@ -338,7 +374,7 @@ enum PoolVisits {
 
     /// A change made through the home path shows through the other: that is one file.
     private static func proved(
-        _ p: Pool, _ visit: Visit, _ isAlike: Bool, _ changed: Int64
+        _ s: State, _ p: Pool, _ visit: Visit, _ isAlike: Bool, _ changed: Int64
     ) {
         let record = PoolSiblings.sibling(p, visit.pointee.index, visit.pointee.number)
         if isAlike, changed > record.pointee.changed_ns,
@@ -348,7 +384,7 @@ enum PoolVisits {
             PoolFiles.file(visit.pointee.index).provenPaths |=
                 1 << UInt64(visit.pointee.number)
         }
-        end(p, visit)
+        end(s, p, visit)
     }
 
     private static func sampled(
@@ -360,7 +396,7 @@ enum PoolVisits {
                 PoolFiles.file(visit.pointee.index), visit.pointee.number)
             PoolHealth.revive(p, path)
             dropSlot(s, p, visit)
-            return end(p, visit)
+            return end(s, p, visit)
         }
         let words = samples.assumingMemoryBound(to: UInt64.self)
         for word in 0..<(sampleBytes / 8) where words[word] != words[word + sampleBytes / 8] {
@@ -385,7 +421,7 @@ enum PoolVisits {
         p.pointee.links[Int(PoolService.path(PoolFiles.file(index), number))].files &+= 1
         visit.pointee.slot = 0
         PoolSiblings.accept(p, index, number, isProven: isProven)
-        end(p, visit)
+        end(s, p, visit)
     }
 
     private static func refuse(
@@ -393,7 +429,7 @@ enum PoolVisits {
     ) {
         dropSlot(s, p, visit)
         PoolSiblings.refuse(s, p, visit.pointee.index, visit.pointee.number, error, now)
-        end(p, visit)
+        end(s, p, visit)
     }
 
     private static func fail(_ s: State, _ p: Pool, _ visit: Visit, _ error: Int32) {
@@ -404,7 +440,7 @@ enum PoolVisits {
         }
         if visit.pointee.isProbe || visit.pointee.isProof {
             dropSlot(s, p, visit)
-            return end(p, visit)
+            return end(s, p, visit)
         }
         refuse(s, p, visit, error, now)
     }
