@@ -166,7 +166,7 @@ struct iotrap_pool_file {
 	uint64_t hurry_ns;  /* until then bulk waits for other paths to be opened and proven */
 	int64_t stream_end; /* of the last piece that was not cut; the service thread's */
 	uint32_t stream_path;
-	uint32_t reserved2;
+	uint32_t lost_told; /* what syncfs(2) has reported of lost */
 	char name[IOTRAP_POOL_NAME_MAX]; /* below each path of the pool, zero-terminated */
 };
 
@@ -183,6 +183,7 @@ IOTRAP_WORD(pool_file, uint64_t, usable)
 IOTRAP_WORD(pool_file, uint64_t, dirty)
 IOTRAP_WORD(pool_file, uint64_t, syncing)
 IOTRAP_WORD(pool_file, int32_t, lost)
+IOTRAP_WORD(pool_file, uint32_t, lost_told)
 IOTRAP_WORD(pool_file, int64_t, known_size)
 IOTRAP_WORD(pool_file, uint64_t, used_ns)
 IOTRAP_WORD(pool_file, uint64_t, asked_ns)

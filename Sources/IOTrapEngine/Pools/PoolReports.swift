@@ -3,12 +3,17 @@ import Synchronization
 
 // What the hooks report of files that may be in a pool. They call only while pools are in use.
 
+/// False where pools have no say. This may be the first call of a forked child.
+private func isOurs() -> Bool {
+    let thread = iotrap_self()
+    return Pools.areActive && process.pointee.isActive && process.pointee.isRestricted == 0
+        && (thread.pointee.state == iotrap_guard_word() || enter(thread))
+}
+
 /// Calls `body` with the pool files that a descriptor is one of, whatever they were opened as.
 private func forEachRecord(of fd: Int32, _ body: (PoolFiles.File) -> Void) {
     var facts = iotrap_file_facts()
-    guard process.pointee.isActive, process.pointee.isRestricted == 0, Pools.areActive, fd >= 0,
-        iotrap_file_facts(fd, &facts) == 0
-    else { return }
+    guard isOurs(), fd >= 0, iotrap_file_facts(fd, &facts) == 0 else { return }
     // A file that is mapped before it is first read or written has no record yet.
     if facts.mode & Classification.typeMask == Classification.regular {
         _ = PoolFiles.find(fd, facts)
@@ -51,7 +56,6 @@ public func iotrap_pool_resized_any() {
 /// See iotrap_pool.h.
 @c @implementation
 public func iotrap_pool_sync_all(_ fd: Int32) -> Int64 {
-    guard process.pointee.isActive, process.pointee.isRestricted == 0, Pools.areActive, fd >= 0
-    else { return 0 }
-    return PoolSyncs.syncAll()
+    guard isOurs(), fd >= 0 else { return 0 }
+    return PoolSyncs.syncAll(fd)
 }

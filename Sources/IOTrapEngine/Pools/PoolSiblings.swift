@@ -169,6 +169,7 @@ enum PoolSiblings {
         let file = PoolFiles.file(index)
         let bit = UInt64(1) << UInt64(number)
         PoolFiles.dirtyWord(file).pointee.bitwiseAnd(~bit, ordering: .relaxed)
+        iotrap_pool_file_lost_told(file).atomic.pointee.store(0, ordering: .relaxed)
         PoolFiles.lostWord(file).pointee.store(UInt32(bitPattern: error), ordering: .relaxed)
     }
 

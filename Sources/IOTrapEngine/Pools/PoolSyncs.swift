@@ -14,9 +14,7 @@ enum PoolSyncs {
 
     // MARK: - In the calling thread
 
-    /// True when a sync of the file has more to do than the kernel would.
-    static func isWanted(_ facts: iotrap_file_facts) -> Bool { find(facts) != nil }
-
+    /// A record of a file whose sync has more to do than the kernel would.
     private static func find(_ facts: iotrap_file_facts) -> UInt32? {
         var found: UInt32?
         PoolFiles.forEach(device: facts.device, inode: facts.inode) { index, record in
@@ -38,10 +36,17 @@ enum PoolSyncs {
         return (dirty | syncing) & ~(1 << UInt64(record.pointee.home))
     }
 
-    /// Prepares a sync of asynchronous I/O, which has a pool if one of its paths is to be synced.
+    /// Prepares a sync of asynchronous I/O of a pool's file. Writes that it has to cover may not
+    /// have been given to a path yet: what is to be synced turns out when its turn comes.
     static func prepare(_ request: Request, _ facts: iotrap_file_facts) {
         request.pointee.pool_file = 0
-        guard Pools.areActive, let index = find(facts) else { return }
+        guard Pools.areActive else { return }
+        var found: UInt32?
+        PoolFiles.forEach(device: facts.device, inode: facts.inode) { index, _ in found = index }
+        if let found { attach(request, found) }
+    }
+
+    private static func attach(_ request: Request, _ index: UInt32) {
         let record = PoolFiles.file(index)
         PoolFiles.usersWord(record).pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
         request.pointee.pool_file = index + 1
@@ -53,30 +58,17 @@ enum PoolSyncs {
         _ thread: UnsafeMutablePointer<iotrap_thread>, _ call: UnsafeMutablePointer<iotrap_call>
     ) -> Int64? {
         var facts = iotrap_file_facts()
-        guard iotrap_file_facts(call.pointee.descriptor, &facts) == 0, isWanted(facts),
-            let request = RequestPool.take()
+        guard iotrap_file_facts(call.pointee.descriptor, &facts) == 0, let index = find(facts)
         else { return nil }
         if call.pointee.started_ns == 0 { call.pointee.started_ns = iotrap_clock() }
-        let dataOnly = call.pointee.operation == IOTRAP_OP_FDATASYNC.rawValue
-        let kind = dataOnly ? IOTRAP_REQUEST_FDATASYNC : IOTRAP_REQUEST_FSYNC
-        PoolCalls.fill(request, call, kind.rawValue)
-        request.pointee.flags = withoutHome
-        prepare(request, facts)
-        guard request.pointee.pool_file != 0 else {
-            RequestPool.give(request)
-            return nil
-        }
         var mask: UInt64 = 0
         iotrap_signals_block(&mask)
         defer { iotrap_signals_restore(&mask) }
-        guard Service.submit(first: request.pointee.number + 1, count: 1) else {
-            PoolTarget.withdraw(request)
-            RequestPool.give(request)
-            // What was written through other paths cannot be reached any more.
-            return -5
-        }
+        // What was written through other paths cannot be reached without it.
+        guard let request = beginOthers(call, index) else { return -5 }
         // The others are synced meanwhile.
-        let own = Int64(iotrap_fsync_raw(call.pointee.descriptor, dataOnly ? 1 : 0))
+        let dataOnly: Int32 = call.pointee.operation == IOTRAP_OP_FDATASYNC.rawValue ? 1 : 0
+        let own = Int64(iotrap_fsync_raw(call.pointee.descriptor, dataOnly))
         let others = PoolCalls.wait(request)
         let result = own < 0 ? own : others
         Recording.served(
@@ -85,11 +77,60 @@ enum PoolSyncs {
         return result
     }
 
-    /// Syncs all that was written through other paths: 0 or -errno.
-    static func syncAll() -> Int64 {
-        guard Service.isRunning else { return 0 }
-        let answer = Service.ask(IOTRAP_MESSAGE_DRAIN)
-        return answer.map { Int64($0) } ?? 0
+    /// Asks the service thread to sync a file through its other paths; nil when it cannot be asked.
+    private static func beginOthers(
+        _ call: UnsafeMutablePointer<iotrap_call>, _ index: UInt32
+    ) -> Request? {
+        guard let request = RequestPool.take() else { return nil }
+        let dataOnly = call.pointee.operation == IOTRAP_OP_FDATASYNC.rawValue
+        let kind = dataOnly ? IOTRAP_REQUEST_FDATASYNC : IOTRAP_REQUEST_FSYNC
+        PoolCalls.fill(request, call, kind.rawValue)
+        request.pointee.flags = withoutHome
+        attach(request, index)
+        if Service.submit(first: request.pointee.number + 1, count: 1) { return request }
+        PoolTarget.withdraw(request)
+        RequestPool.give(request)
+        return nil
+    }
+
+    /// Syncs what was written through other paths to the files of a file system, after syncfs(2)
+    /// of it: 0 or the first error, of which the next sync of that file tells as well.
+    static func syncAll(_ fd: Int32) -> Int64 {
+        var facts = iotrap_file_facts()
+        guard iotrap_file_facts(fd, &facts) == 0 else { return 0 }
+        var mask: UInt64 = 0
+        iotrap_signals_block(&mask)
+        defer { iotrap_signals_restore(&mask) }
+        var call = iotrap_call()
+        call.operation = IOTRAP_OP_FSYNC.rawValue
+        call.descriptor = fd
+        var result: Int64 = 0
+        for index in 0..<process.pointee.poolFileCount {
+            let record = PoolFiles.file(index)
+            guard record.pointee.device == facts.device else { continue }
+            var error = tell(record)
+            if unsynced(record) != 0 {
+                guard let request = beginOthers(&call, index) else { return -5 }
+                let others = PoolCalls.wait(request)
+                if others < 0 {
+                    // As the kernel does: each way of asking hears of it.
+                    PoolFiles.lostWord(record).pointee.store(
+                        UInt32(bitPattern: Int32(others)), ordering: .relaxed)
+                    _ = tell(record)
+                    error = others
+                }
+            }
+            if result == 0 { result = error }
+        }
+        return result
+    }
+
+    /// The error of a loss that syncfs(2) has not told of.
+    private static func tell(_ record: PoolFiles.File) -> Int64 {
+        let lost = PoolFiles.lostWord(record).pointee.load(ordering: .relaxed)
+        let told = iotrap_pool_file_lost_told(record).atomic.pointee.exchange(
+            lost, ordering: .relaxed)
+        return told == lost ? 0 : Int64(Int32(bitPattern: lost))
     }
 
     // MARK: - In the service thread
