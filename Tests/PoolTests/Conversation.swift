@@ -5,7 +5,7 @@ import Testing
 /// A program that answers each line it is told with a line.
 final class Conversation {
     let processID: pid_t
-    private let input: Int32
+    private var input: Int32
     private let output: Int32
     private let errorsPath: String
     private var received: [UInt8] = []
@@ -23,6 +23,8 @@ final class Conversation {
         var fromChild: [Int32] = [0, 0]
         try #require(pipe(&toChild) == 0)
         try #require(pipe(&fromChild) == 0)
+        // A program that had the other end of its own input would never see an end of it.
+        for end in toChild + fromChild { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         // A program that is gone must not take the tests with it.
         signal(SIGPIPE, SIG_IGN)
         defer {
@@ -43,6 +45,16 @@ final class Conversation {
             posix_spawn_file_actions_addclose(&actions, descriptor)
         }
         processID = try Self.spawn(words, environment, &actions)
+    }
+
+    deinit {
+        closeInput()
+        close(output)
+    }
+
+    private func closeInput() {
+        if input >= 0 { close(input) }
+        input = -1
     }
 
     private static func spawn(
@@ -118,7 +130,7 @@ final class Conversation {
 
     /// Closes its input and waits for its end.
     func finish() -> String {
-        close(input)
+        closeInput()
         return ending()
     }
 

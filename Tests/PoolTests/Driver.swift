@@ -20,10 +20,13 @@ struct Driver {
 
     /// Says a line whose answer is known.
     func expect(
-        _ line: String, _ answer: String, at location: SourceLocation = #_sourceLocation
+        _ line: String, _ answer: String, or others: String...,
+        at location: SourceLocation = #_sourceLocation
     ) throws {
         let given = try conversation.say(line, at: location)
-        #expect(given == answer, "\(line); \(links.log)", sourceLocation: location)
+        #expect(
+            ([answer] + others).contains(given), "\(line); \(links.log)",
+            sourceLocation: location)
     }
 
     /// Opens a file; the descriptor.

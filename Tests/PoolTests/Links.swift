@@ -84,6 +84,20 @@ final class Links {
         return try #require(line.flatMap { Int($0.dropFirst(name.count + 1)) })
     }
 
+    /// Bytes that a link with volatile=on holds in memory.
+    func unsynced(_ link: Int) throws -> Int { try counter(link, "volatile-bytes") }
+
+    /// Expects the folder itself to hold what a write left from the beginning of a file on.
+    func expectBacking(
+        _ name: String = "file", sequence: Int, bytes: Int = 4 << 20,
+        at location: SourceLocation = #_sourceLocation
+    ) throws {
+        let driver = try bareDriver()
+        let file = try driver.open(backing(name), "read", at: location)
+        try driver.expect("read \(file) 0 \(bytes) \(sequence)", "ok", at: location)
+        #expect(driver.conversation.finish() == "exit 0")
+    }
+
     // MARK: - Programs
 
     /// The variables of a program for which the links are a pool.
