@@ -244,6 +244,9 @@ enum PoolPieces {
                 left = PoolService.open(p, index, writes: writes) & ~piece.pointee.data
                 if isGone { left &= ~home }
             }
+            if left == 0 {
+                left = PoolSiblings.left(p, index, writes: writes) & ~piece.pointee.data
+            }
             guard left != 0 else { return false }
         } else {
             // A sibling's end of file, or its refusal, is not the program's.

@@ -46,7 +46,9 @@ enum PoolService {
         if writes { file.homeWrites = 1 }
         let usable = usable(p, index, writes: writes)
         let isAlone = usable & ~(1 << UInt64(file.pointee.home)) == 0
-        guard !isAlone || PoolSiblings.areComing(p, index, writes: writes, now),
+        guard
+            !isAlone || PoolSiblings.areComing(p, index, writes: writes, now)
+                || PoolSiblings.left(p, index, writes: writes) != 0,
             let transfer = take(p)
         else {
             PoolTarget.withdraw(request)

@@ -164,6 +164,21 @@ enum PoolSiblings {
         }
     }
 
+    /// Paths that were taken out, through which a file is open still: better than an error.
+    static func left(_ p: Pool, _ index: UInt32, writes: Bool) -> UInt64 {
+        let file = PoolFiles.file(index)
+        var mask: UInt64 = 0
+        for number in 0..<Pools.pool(file.pointee.pool).pointee.path_count
+        where number != file.pointee.home {
+            let record = sibling(p, index, number)
+            guard record.pointee.slot != 0,
+                record.pointee.state == UInt8(IOTRAP_SIBLING_NONE)
+            else { continue }
+            mask |= 1 << UInt64(number)
+        }
+        return mask & (writes ? file.provenPaths : file.pointee.readable)
+    }
+
     /// Unsynced writes of a file are lost: the next sync has to say so.
     static func lose(_ index: UInt32, _ number: UInt32, _ error: Int32) {
         let file = PoolFiles.file(index)
