@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "iotrap_pool.h"
 #include "ring.h"
@@ -83,6 +84,28 @@ int iotrap_descriptor_path(int fd, char *buffer, uint32_t bytes)
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	return (int)SYS5(SYS_readlinkat, AT_FDCWD, link, buffer, bytes, 0);
+}
+
+int iotrap_copy_out(void *to, const void *from, uint64_t bytes)
+{
+	struct iovec source = {(void *)(uintptr_t)from, bytes}, target = {to, bytes};
+	long process = SYS5(SYS_getpid, 0, 0, 0, 0, 0);
+	long done = iotrap_syscall(SYS_process_vm_writev, process, (long)&source, 1, (long)&target,
+				   1, 0);
+
+	if (done < 0)
+		return (int)done;
+	return (uint64_t)done == bytes ? 0 : -EFAULT;
+}
+
+int iotrap_main_thread_ended(void)
+{
+	/* The kernel lets go of it when a thread ends; glibc sets it for each that begins. */
+	void *head = (void *)1;
+	size_t bytes;
+	long process = SYS5(SYS_getpid, 0, 0, 0, 0, 0);
+
+	return SYS5(SYS_get_robust_list, process, &head, &bytes, 0, 0) == 0 && !head;
 }
 
 int iotrap_canonical_path(const char *path, char *buffer, uint32_t bytes)

@@ -274,6 +274,10 @@ int iotrap_descriptor_path(int fd, char *buffer, uint32_t bytes);
 int iotrap_canonical_path(const char *path, char *buffer, uint32_t bytes);
 /* Drops pages of a file from the page cache, as a direct write to it does. */
 void iotrap_drop_cached(int fd, int64_t offset, int64_t bytes);
+/* Copies to memory of the program, which may be gone: 0, or -errno. */
+int iotrap_copy_out(void *to, const void *from, uint64_t bytes);
+/* Nonzero when the main thread has ended, or seems so: the process may wait for its last one. */
+int iotrap_main_thread_ended(void);
 /* Nonzero when the file lies on a mount that nobody can write to. */
 int iotrap_on_read_only_mount(int fd);
 

@@ -189,9 +189,13 @@ enum PoolPieces {
         _ p: Pool, _ piece: Request, _ transfer: Transfer, _ result: Int32
     ) {
         let request = RequestPool.request(transfer.pointee.request - 1)
+        var result = result
         if piece.pointee.epoch != 0, result > 0 {
-            UnsafeMutableRawPointer(bitPattern: UInt(piece.pointee.object))!.copyMemory(
-                from: p.pointee.buffers.address(piece.pointee.epoch), byteCount: Int(result))
+            // The program's memory may be none: the kernel says what that means for the whole.
+            let error = iotrap_copy_out(
+                UnsafeMutableRawPointer(bitPattern: UInt(piece.pointee.object))!,
+                p.pointee.buffers.address(piece.pointee.epoch), UInt64(result))
+            if error != 0 { result = -14 }
         }
         let isVector = transfer.pointee.flags & IOTRAP_TRANSFER_VECTOR != 0
         if isVector || result == Int32(bitPattern: piece.pointee.length) {

@@ -94,7 +94,9 @@ enum PoolService {
     /// False while something must be done before the ring may go.
     static func mayEnd(_ s: State) -> Bool {
         guard let p = s.pointee.pool else { return true }
-        return !isKept(p) && !PoolSyncs.flush(s, p) && p.pointee.inFlight == 0
+        // Where the main thread has ended this one may be what keeps the process from its end.
+        guard !isKept(p) || iotrap_main_thread_ended() != 0 else { return false }
+        return !PoolSyncs.flush(s, p) && p.pointee.inFlight == 0
     }
 
     private static func isKept(_ p: Pool) -> Bool {
