@@ -108,6 +108,30 @@ extension Pools {
             }
         }
 
+        @Test("When the program's own path is gone its sync fails once, and the others' go on")
+        func homeLost() throws {
+            try Links.with { links in
+                let (driver, file) = try prepare(links)
+                try dirty(driver, file, links, sequence: 2)
+                try links.kill(0)
+                try driver.transfer("write", file, sequence: 3)
+                try driver.expect("sync fsync \(file)", "-ENOTCONN", or: "-EIO")
+                for (number, way) in ["fsync", "aio_fsync", "libaio_fdsync"].enumerated() {
+                    try driver.transfer("write", file, sequence: 4 + number)
+                    try driver.expect("sync \(way) \(file)", "0")
+                    try expectSynced(links, 1..<4, way)
+                }
+                try driver.expect("sync fsync \(file)", "0")
+                try links.set(2, "fail-sync=EIO")
+                let isDirty = try eventually {
+                    try driver.transfer("write", file, sequence: 7)
+                    return try links.unsynced(2) > 0
+                }
+                #expect(isDirty, "\(links.log)")
+                try driver.expect("sync fsync \(file)", "-EIO")
+            }
+        }
+
         @Test("The same when the path is back before the sync")
         func lostAndBack() throws {
             try Links.with { links in

@@ -167,6 +167,8 @@ struct iotrap_pool_file {
 	int64_t stream_end; /* of the last piece that was not cut; the service thread's */
 	uint32_t stream_path;
 	uint32_t lost_told; /* what syncfs(2) has reported of lost */
+	uint32_t home_lost; /* nonzero: a sync told that the home path's mount is gone */
+	uint32_t reserved3;
 	char name[IOTRAP_POOL_NAME_MAX]; /* below each path of the pool, zero-terminated */
 };
 
@@ -184,6 +186,7 @@ IOTRAP_WORD(pool_file, uint64_t, dirty)
 IOTRAP_WORD(pool_file, uint64_t, syncing)
 IOTRAP_WORD(pool_file, int32_t, lost)
 IOTRAP_WORD(pool_file, uint32_t, lost_told)
+IOTRAP_WORD(pool_file, uint32_t, home_lost)
 IOTRAP_WORD(pool_file, int64_t, known_size)
 IOTRAP_WORD(pool_file, uint64_t, used_ns)
 IOTRAP_WORD(pool_file, uint64_t, asked_ns)

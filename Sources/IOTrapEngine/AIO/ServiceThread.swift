@@ -132,11 +132,12 @@ enum ServiceThread {
     /// Puts a request in the ring.
     static func issue(_ s: State, _ request: Request) {
         s.pointee.inFlight += 1
-        if request.pointee.pool_file != 0, PoolService.start(s, request) {
-            if UInt32(request.pointee.destination) == IOTRAP_TO_AIOCB.rawValue {
-                s.pointee.posixInFlight += 1
-            }
-            return
+        if request.pointee.pool_file != 0 {
+            let isPosix = UInt32(request.pointee.destination) == IOTRAP_TO_AIOCB.rawValue
+            // Before: it may have ended when this returns.
+            if isPosix { s.pointee.posixInFlight += 1 }
+            if PoolService.start(s, request) { return }
+            if isPosix { s.pointee.posixInFlight -= 1 }
         }
         if request.pointee.flags != 0, let result = ServicePlain.run(s, request) {
             s.pointee.posixInFlight += 1

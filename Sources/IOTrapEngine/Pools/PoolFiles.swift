@@ -148,6 +148,7 @@ enum PoolFiles {
         record.pointee.stream_end = 0
         record.provenPaths = 0
         record.homeWrites = 0
+        record.pointee.home_lost = 0
         record.pointee.known_size = facts.size
         record.usedAt = iotrap_clock()
         record.pointee.name_bytes = UInt32(bytes)

@@ -27,6 +27,12 @@ enum PoolHealth {
         }
     }
 
+    /// Errors after which an open file never works again: ENODEV, ECONNABORTED, ENOTCONN,
+    /// ESHUTDOWN.
+    static func isGone(_ result: Int32) -> Bool {
+        result == -19 || result == -103 || result == -107 || result == -108
+    }
+
     /// A request failed on a path for the path's sake.
     static func failed(_ p: Pool, _ index: UInt32, _ number: UInt32, _ now: UInt64) {
         eject(p, PoolService.path(PoolFiles.file(index), number), now)

@@ -32,12 +32,13 @@ enum PoolService {
     ///
     /// - Returns: false when it goes to the program's own descriptor as any other.
     static func start(_ s: State, _ request: Request) -> Bool {
+        let index = request.pointee.pool_file - 1
+        let file = PoolFiles.file(index)
         guard let p = state(s) else {
+            if Requests.isSync(request) { return PoolSyncs.refuse(s, request, file) }
             PoolTarget.withdraw(request)
             return false
         }
-        let index = request.pointee.pool_file - 1
-        let file = PoolFiles.file(index)
         if Requests.isSync(request) { return PoolSyncs.start(s, p, request, file) }
         let now = iotrap_clock()
         p.pointee.usedAt = now

@@ -20,6 +20,7 @@ enum PoolSyncs {
         PoolFiles.forEach(device: facts.device, inode: facts.inode) { index, record in
             if unsynced(record) != 0
                 || PoolFiles.lostWord(record).pointee.load(ordering: .relaxed) != 0
+                || !Pools.isUp(PoolService.path(record, record.pointee.home))
             {
                 found = index
             }
@@ -68,13 +69,31 @@ enum PoolSyncs {
         guard let request = beginOthers(call, index) else { return -5 }
         // The others are synced meanwhile.
         let dataOnly: Int32 = call.pointee.operation == IOTRAP_OP_FDATASYNC.rawValue ? 1 : 0
-        let own = Int64(iotrap_fsync_raw(call.pointee.descriptor, dataOnly))
+        let answer = Int32(truncatingIfNeeded: iotrap_fsync_raw(call.pointee.descriptor, dataOnly))
+        let own = Int64(heard(PoolFiles.file(index), answer))
         let others = PoolCalls.wait(request)
         let result = own < 0 ? own : others
         Recording.served(
             thread, call, IOTRAP_TECHNIQUE_MOUNT_POOL, result: result,
             nanoseconds: iotrap_clock() &- call.pointee.started_ns, isTrial: false)
         return result
+    }
+
+    /// What a sync through the path that the program opened means. On a mount that is gone for good
+    /// the first failure tells of what was lost with it; after that nothing can have been written
+    /// there, and what goes to the other paths is synced by them.
+    private static func heard(_ record: PoolFiles.File, _ result: Int32) -> Int32 {
+        let word = iotrap_pool_file_home_lost(record).atomic
+        let others =
+            PoolFiles.usableWord(record).pointee.load(ordering: .relaxed)
+            & ~(1 << UInt64(record.pointee.home))
+        guard PoolHealth.isGone(result), others != 0,
+            record.pointee.status_flags & OpenFlags.direct != 0
+        else {
+            if result >= 0 { word.pointee.store(0, ordering: .relaxed) }
+            return result
+        }
+        return word.pointee.exchange(1, ordering: .relaxed) == 0 ? result : 0
     }
 
     /// Asks the service thread to sync a file through its other paths; nil when it cannot be asked.
@@ -135,13 +154,27 @@ enum PoolSyncs {
 
     // MARK: - In the service thread
 
+    /// There is no room for a sync: a failure, unless nothing was written through other paths.
+    ///
+    /// - Returns: false when it goes to the program's own descriptor as any other.
+    static func refuse(_ s: State, _ request: Request, _ file: PoolFiles.File) -> Bool {
+        var isWanted = false
+        PoolFiles.forEach(device: file.pointee.device, inode: file.pointee.inode) { _, record in
+            isWanted = isWanted || unsynced(record) != 0
+                || PoolFiles.lostWord(record).pointee.load(ordering: .relaxed) != 0
+        }
+        let isOwnSynced = request.pointee.flags & withoutHome != 0
+        request.pointee.flags &= ~withoutHome
+        PoolTarget.withdraw(request)
+        guard isWanted || isOwnSynced else { return false }
+        ServiceThread.note(s, request, isWanted ? -5 : 0)
+        return true
+    }
+
     static func start(
         _ s: State, _ p: Pool, _ request: Request, _ file: PoolFiles.File
     ) -> Bool {
-        guard let transfer = PoolService.take(p) else {
-            PoolTarget.withdraw(request)
-            return false
-        }
+        guard let transfer = PoolService.take(p) else { return refuse(s, request, file) }
         transfer.pointee.request = request.pointee.number + 1
         transfer.pointee.file = request.pointee.pool_file - 1
         transfer.pointee.pieces = 1
@@ -267,7 +300,7 @@ enum PoolSyncs {
         let number = piece.pointee.comparison
         PathStatistics.sync(PoolService.path(file, number), failed: result < 0)
         if PoolHealth.isPathError(result) { PoolHealth.failed(p, index, number, now) }
-        settle(s, p, piece, result)
+        settle(s, p, piece, number == file.pointee.home ? heard(file, result) : result)
     }
 
     private static func settle(_ s: State, _ p: Pool, _ piece: Request, _ result: Int32) {
