@@ -271,16 +271,29 @@ int iotrap_readable(const void *address, size_t bytes)
 	return word_readable(last);
 }
 
+/* ENOMEM: a hole. EINVAL: no such permission; special memory, which no direct I/O takes either. */
+static int populate(const void *address, size_t bytes, int advice)
+{
+	uintptr_t first = (uintptr_t)address & ~(uintptr_t)4095;
+	uintptr_t end = ((uintptr_t)address + bytes + 4095) & ~(uintptr_t)4095;
+
+	return SYS3(SYS_madvise, first, end - first, advice) == 0;
+}
+
 int iotrap_buffer_readable(const void *address, size_t bytes)
 {
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #endif
-	uintptr_t first = (uintptr_t)address & ~(uintptr_t)4095;
-	uintptr_t end = ((uintptr_t)address + bytes + 4095) & ~(uintptr_t)4095;
-	long result = SYS3(SYS_madvise, first, end - first, MADV_POPULATE_READ);
+	return populate(address, bytes, MADV_POPULATE_READ);
+}
 
-	return result == 0 || result == -EINVAL;
+int iotrap_buffer_writable(void *address, size_t bytes)
+{
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+	return populate(address, bytes, MADV_POPULATE_WRITE);
 }
 
 void iotrap_signals_block(uint64_t *saved)

@@ -77,6 +77,21 @@ static void vectors(const char *name, int fd)
 	}
 }
 
+/* Memory behind a gap in a large buffer is somebody else's. */
+static void behind_a_gap(const char *name, int fd)
+{
+	char *whole = pages(3 * MIB);
+	long long result;
+
+	memset(whole, 0x77, 3 * MIB);
+	NEED(mprotect(whole + GOOD, PAGE, PROT_NONE) == 0);
+	result = CALL_AS(pread(fd, whole, 3 * MIB, 0), "%s pread over a gap", name);
+	if (result > 0)
+		observe_bytes("  ", whole, (size_t)result);
+	observe_bytes("  behind it", whole + GOOD + PAGE, 2 * MIB - PAGE);
+	NEED(munmap(whole, 3 * MIB + PAGE) == 0);
+}
+
 /* Read-only memory takes no answer, memory that is only readable can be written from. */
 static void protections(const char *name, int fd)
 {
@@ -111,6 +126,7 @@ static void on_file(const char *name, int flags)
 	make_file("pointers", 3 * MIB, 3);
 	fd = open("pointers", O_RDWR | flags);
 	NEED(fd >= 0);
+	behind_a_gap(name, fd);
 	around_the_border(name, fd);
 	write_around_the_border(name, fd, "pointers");
 	vectors(name, fd);

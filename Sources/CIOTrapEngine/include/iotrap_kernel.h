@@ -90,9 +90,11 @@ int iotrap_readable(const void *address, size_t bytes);
 
 /*
  * Nonzero when all of a buffer can be read by the kernel, as far as can be told
- * beforehand: MADV_POPULATE_READ (Linux 5.14; older kernels always say yes).
+ * beforehand: MADV_POPULATE_READ (Linux 5.14).
  */
 int iotrap_buffer_readable(const void *_Nullable address, size_t bytes);
+/* The same for all of it to be written (MADV_POPULATE_WRITE), which gives it its pages. */
+int iotrap_buffer_writable(void *_Nullable address, size_t bytes);
 
 /* Blocks every signal for this thread; the old mask goes to *saved. */
 void iotrap_signals_block(uint64_t *saved);

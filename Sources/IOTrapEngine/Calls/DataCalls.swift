@@ -145,7 +145,8 @@ enum DataCalls {
         _ shape: Shape, _ technique: iotrap_technique, _ setting: UInt32
     ) -> Int64 {
         var facts = iotrap_file_facts()
-        if setting == IOTRAP_SETTING_AUTO.rawValue || shape.writes {
+        let isSplit = technique == IOTRAP_TECHNIQUE_SPLIT
+        if setting == IOTRAP_SETTING_AUTO.rawValue || shape.writes || isSplit {
             // Writes rely on the size: an old one would let the pieces of a longer file overtake
             // each other, or keep a file that has grown from being cut for ever.
             let fd = call.pointee.descriptor
@@ -154,7 +155,6 @@ enum DataCalls {
             if result < 0 { return decline(thread, call, IOTRAP_REASON_BAD_DESCRIPTOR) }
         }
         if setting == IOTRAP_SETTING_AUTO.rawValue {
-            let isSplit = technique == IOTRAP_TECHNIQUE_SPLIT
             let comparison =
                 isSplit
                 ? FileRecord.ComparisonIndex.split(writes: shape.writes, bytes: shape.bytes)
@@ -171,6 +171,11 @@ enum DataCalls {
         if shape.writes, let reason = writeRefusal(call, shape, technique, facts) {
             Experiment.withdraw(call)
             return decline(thread, call, reason)
+        }
+        // The kernel stops at bad memory; pieces behind it would go on into whatever lies there.
+        if isSplit, !shape.writes, !isWritable(call, upTo: facts.size - call.pointee.offset) {
+            if setting == IOTRAP_SETTING_AUTO.rawValue { Experiment.withdraw(call) }
+            return decline(thread, call, IOTRAP_REASON_SIZE_LIMIT)
         }
         return run(thread, call, shape, technique)
     }
@@ -191,6 +196,21 @@ enum DataCalls {
         // Nor may pieces behind a bad address be written: the kernel would have stopped there.
         if isCut && !isReadable(call) { return IOTRAP_REASON_SIZE_LIMIT }
         return nil
+    }
+
+    /// True when the memory for the first so many bytes can take them. More is not asked for: a
+    /// read over the end of the file does not touch it.
+    private static func isWritable(
+        _ call: UnsafeMutablePointer<iotrap_call>, upTo bytes: Int64
+    ) -> Bool {
+        var left = Int(max(0, bytes))
+        for index in 0..<Int(call.pointee.iov_count) where left > 0 {
+            let element = call.pointee.iov![index]
+            let count = min(left, Int(element.byteCount))
+            left -= count
+            if count != 0, iotrap_buffer_writable(element.iov_base, count) == 0 { return false }
+        }
+        return true
     }
 
     static func isReadable(_ call: UnsafeMutablePointer<iotrap_call>) -> Bool {

@@ -50,6 +50,11 @@ enum PoolService {
         guard
             !isAlone || PoolSiblings.areComing(p, index, writes: writes, now)
                 || PoolSiblings.left(p, index, writes: writes) != 0,
+            staysWhole(p, file, UInt64(request.pointee.length), usable, now)
+                || PoolMemory.isWhole(
+                    request,
+                    // relaxed: whatever the file has grown by meanwhile
+                    knownSize: PoolFiles.knownSizeWord(file).pointee.load(ordering: .relaxed)),
             let transfer = take(p)
         else {
             PoolTarget.withdraw(request)
@@ -198,6 +203,18 @@ enum PoolService {
     }
 
     // MARK: - Pieces
+
+    /// True for a transfer that becomes one piece, however the paths are doing.
+    private static func staysWhole(
+        _ p: Pool, _ file: File, _ bytes: UInt64, _ usable: UInt64, _ now: UInt64
+    ) -> Bool {
+        let number = file.pointee.pool
+        if bytes > Pools.pool(number).pointee.chunk_bytes { return false }
+        if bytes <= shareMinimum { return true }
+        let isSparse =
+            p.pointee.transfersActive[Int(number)] < UInt32(2 * usable.nonzeroBitCount)
+        return !isProtected(p, number, now) && (bytes < 2 * shareMinimum || !isSparse)
+    }
 
     private static func cut(
         _ s: State, _ p: Pool, _ transfer: Transfer, _ request: Request, _ usable: UInt64,
