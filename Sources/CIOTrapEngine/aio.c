@@ -91,6 +91,8 @@ int iotrap_service_start_thread(uint64_t argument)
 	pthread_attr_t attributes;
 	pthread_t thread;
 	uint64_t mask;
+	/* Sets errno when there is no memory for its stack, and the caller may yet succeed. */
+	int saved = errno;
 	int result = pthread_attr_init(&attributes);
 
 	if (result)
@@ -102,5 +104,6 @@ int iotrap_service_start_thread(uint64_t argument)
 	result = pthread_create(&thread, &attributes, service_body, (void *)(uintptr_t)argument);
 	iotrap_signals_restore(&mask);
 	pthread_attr_destroy(&attributes);
+	errno = saved;
 	return result;
 }

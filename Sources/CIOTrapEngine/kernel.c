@@ -198,13 +198,25 @@ long iotrap_check_writeback_error(int fd)
 	return SYS4(SYS_sync_file_range, fd, 0, 1, SYNC_FILE_RANGE_WAIT_BEFORE);
 }
 
-int64_t iotrap_file_size_limit(void)
+static int64_t resource_limit(int resource)
 {
 	struct rlimit limit;
 
-	if (SYS4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) < 0)
+	if (SYS4(SYS_prlimit64, 0, resource, 0, &limit) < 0)
 		return 0;
 	return limit.rlim_cur >= (rlim_t)INT64_MAX ? INT64_MAX : (int64_t)limit.rlim_cur;
+}
+
+int64_t iotrap_file_size_limit(void)
+{
+	return resource_limit(RLIMIT_FSIZE);
+}
+
+int64_t iotrap_memory_limit(void)
+{
+	int64_t space = resource_limit(RLIMIT_AS), data = resource_limit(RLIMIT_DATA);
+
+	return space < data ? space : data;
 }
 
 int iotrap_process_id(void)

@@ -68,6 +68,8 @@ long iotrap_check_writeback_error(int fd);
 
 /* RLIMIT_FSIZE in bytes, INT64_MAX when unlimited. */
 int64_t iotrap_file_size_limit(void);
+/* The lesser of RLIMIT_AS and RLIMIT_DATA, in the same way. */
+int64_t iotrap_memory_limit(void);
 
 int iotrap_process_id(void);
 int iotrap_thread_id(void);

@@ -22,6 +22,9 @@ enum PoolCalls {
     /// How often the other paths are asked for.
     private static let askedNanoseconds: UInt64 = 100_000_000
 
+    /// RWF_HIPRI
+    private static let highPriorityFlag: UInt32 = 1
+
     private enum State {
         static let waiting: UInt32 = 1
         static let ended: UInt32 = 2
@@ -271,7 +274,8 @@ enum PoolCalls {
         request.pointee.destination = UInt8(IOTRAP_TO_CALLER.rawValue)
         request.pointee.order = 0
         request.pointee.descriptor = call.pointee.descriptor
-        request.pointee.rw_flags = call.pointee.flags
+        // Polling is a hint, and a ring that does not poll refuses it.
+        request.pointee.rw_flags = call.pointee.flags & ~highPriorityFlag
         request.pointee.priority = 0
         request.pointee.comparison = 0
         request.pointee.offset = call.pointee.offset

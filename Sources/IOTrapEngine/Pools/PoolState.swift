@@ -47,11 +47,15 @@ struct PoolState {
 
     static let transferLimit: UInt32 = 8192
     static let visitLimit = 64
+    /// Programs that may map less than that have no pools.
+    static let memoryLimitMin: Int64 = 1 << 30
 
     /// Makes the state; nil when memory is refused.
     static func make(ring: OpaquePointer) -> UnsafeMutablePointer<PoolState>? {
         let paths = Int(IOTRAP_POOL_PATHS_TOTAL)
         let siblings = Int(IOTRAP_POOL_FILES * IOTRAP_POOL_PATHS_MAX)
+        // What pools map would count against what the program may.
+        guard iotrap_memory_limit() >= memoryLimitMin else { return nil }
         guard let own = pages(PoolState.self, 1), let models = pages(PathModel.self, paths),
             let links = pages(PoolLink.self, paths),
             let records = pages(iotrap_pool_sibling.self, siblings),
