@@ -14,6 +14,7 @@ let package = Package(
     products: [
         .executable(name: "iotrap", targets: ["iotrap"]),
         .library(name: "IOTrapStats", targets: ["IOTrapStats"]),
+        .library(name: "IOTrace", targets: ["IOTrace"]),
     ],
     targets: [
         .target(name: "CIOTrap"),
@@ -27,9 +28,11 @@ let package = Package(
             dependencies: ["CIOTrap", "CIOTrapEngine"],
             swiftSettings: strict),
         .target(name: "IOTrapStats", dependencies: ["CIOTrap"], swiftSettings: strict),
+        .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "IOTrace", dependencies: ["CIOTrap", "CZstd"], swiftSettings: strict),
         .executableTarget(
             name: "iotrap",
-            dependencies: ["IOTrapStats", "IOTrapEngine", "CIOTrap"],
+            dependencies: ["IOTrapStats", "IOTrace", "IOTrapEngine", "CIOTrap"],
             swiftSettings: strict),
         .testTarget(
             name: "IOTrapEngineTests",
@@ -38,6 +41,9 @@ let package = Package(
         .testTarget(
             name: "IOTrapStatsTests",
             dependencies: ["IOTrapStats", "CIOTrap"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "IOTraceTests", dependencies: ["IOTrace", "CIOTrap", "CZstd"],
             swiftSettings: strict),
         .testTarget(
             name: "CommandTests", dependencies: ["iotrap", "IOTrapStats", "CIOTrap"],
