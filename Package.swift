@@ -30,9 +30,18 @@ let package = Package(
         .target(name: "IOTrapStats", dependencies: ["CIOTrap"], swiftSettings: strict),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "IOTrace", dependencies: ["CIOTrap", "CZstd"], swiftSettings: strict),
+        .target(
+            name: "CIOReplay",
+            dependencies: ["CIOTrap"],
+            cSettings: [.define("_GNU_SOURCE")],
+            linkerSettings: [.linkedLibrary(":liburing.a")]),
+        .target(
+            name: "IOReplay",
+            dependencies: ["IOTrace", "IOTrapStats", "CIOReplay", "CIOTrap"],
+            swiftSettings: strict),
         .executableTarget(
             name: "iotrap",
-            dependencies: ["IOTrapStats", "IOTrace", "IOTrapEngine", "CIOTrap"],
+            dependencies: ["IOTrapStats", "IOTrace", "IOReplay", "IOTrapEngine", "CIOTrap"],
             swiftSettings: strict),
         .testTarget(
             name: "IOTrapEngineTests",
@@ -50,6 +59,10 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "DifferentialTests", swiftSettings: strict),
         .testTarget(name: "EndToEndTests", exclude: ["programs"], swiftSettings: strict),
+        .testTarget(
+            name: "ReplayTests", dependencies: ["IOReplay", "IOTrace", "CIOReplay", "CIOTrap"],
+            exclude: ["programs"],
+            swiftSettings: strict),
         .testTarget(name: "PoolTests", dependencies: ["IOTrapStats"], swiftSettings: strict),
         .testTarget(name: "StyleTests", swiftSettings: strict),
     ]

@@ -22,6 +22,8 @@ enum Main {
         switch name.text {
         case "run": return try RunCommand.run(rest)
         case "stat": return try StatCommand.run(rest)
+        case "replay": return try ReplayCommand.run(rest)
+        case "compare": return try CompareCommand.run(rest)
         case "doctor": return try DoctorCommand.run(rest)
         case RingTrial.argument: return RingTrial.runInThisProcess()
         case PoolProbe.argument: return PoolProbeActions.run(rest)
@@ -33,7 +35,8 @@ enum Main {
             return ExitStatus.success
         default:
             throw .usage(
-                "unknown command '\(name.text)'; valid commands: run, stat, doctor, help, --version"
+                "unknown command '\(name.text)'; valid commands: run, stat, doctor, replay, compare, "
+                    + "help, --version"
             )
         }
     }
