@@ -9,6 +9,7 @@ enum Help {
                iotrap doctor [--pool[=POOL] [--measure] [--within SECONDS]]
                iotrap replay FILE --on DIR [OPTION]...
                iotrap compare A.json B.json... [--json]
+               iotrap kpi --volume data|log DIR [OPTION]...
                iotrap help | --version
 
         run     starts a program with the library preloaded
@@ -51,6 +52,7 @@ enum Help {
 
         replay  repeats the I/O of a trace in a directory and measures it; see replay --help
         compare shows results of replays side by side
+        kpi     measures and judges the certification figures of SAP HANA; see kpi --help
 
         Exit status of run: the program's own (128 + signal); 2 for a wrong setting or a target
         that cannot be preloaded, 126 for a program that cannot be executed, 127 for one that is

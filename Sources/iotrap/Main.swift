@@ -24,6 +24,7 @@ enum Main {
         case "stat": return try StatCommand.run(rest)
         case "replay": return try ReplayCommand.run(rest)
         case "compare": return try CompareCommand.run(rest)
+        case "kpi": return try KPICommand.run(rest)
         case "doctor": return try DoctorCommand.run(rest)
         case RingTrial.argument: return RingTrial.runInThisProcess()
         case PoolProbe.argument: return PoolProbeActions.run(rest)
@@ -35,7 +36,7 @@ enum Main {
             return ExitStatus.success
         default:
             throw .usage(
-                "unknown command '\(name.text)'; valid commands: run, stat, doctor, replay, compare, "
+                "unknown command '\(name.text)'; valid commands: run, stat, doctor, replay, compare, kpi, "
                     + "help, --version"
             )
         }

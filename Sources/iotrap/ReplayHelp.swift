@@ -34,4 +34,24 @@ enum ReplayHelp {
         Interrupted runs do not count.
 
         """
+
+    static let kpi = """
+        usage: iotrap kpi --volume data|log DIR [OPTION]...
+
+        Measures the figures of SAP HANA's hardware certification for enterprise storage on a file
+        in DIR, with libaio and O_DIRECT, and judges each: the least MiB/s with many requests in
+        flight, the mean latency of requests made one at a time, and the trigger ratio (the time
+        inside io_submit, divided by that of the I/O), which must be at most 0.1. DIR must be
+        empty, or made by iotrap replay or kpi. Full size needs 16 GiB of room.
+
+        --volume NAME    data: random, log: sequential
+        --quick          files of a 64th of the size; no certification run, and it says so
+        --both           plain and under iotrap, each line of the table in turns
+        --json OUT       also writes the results to a file
+        --force          uses a DIR that holds other files
+        --iotrap         under the library, with --mode, --set and --pool as of iotrap run
+
+        Exit status: 0 when every cell passes, 1 when one does not, 2 for wrong input.
+
+        """
 }

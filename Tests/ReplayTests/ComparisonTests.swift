@@ -45,7 +45,9 @@ struct ComparisonTests {
         let value = JSONReader.read(Array(#"{"a": [1, -2.5e3, "x\"\u0041\n"], "b": {}}"#.utf8))
         #expect(value?["a"]?.array?.compactMap(\.number) == [1, -2500])
         #expect(value?["a"]?.array?.last?.string == "x\"A\n")
-        for text in ["", "{", "[1,", "{\"a\"}", "1 2", "\"\\u00", String(repeating: "[", count: 99)] {
+        for text in [
+            "", "{", "[1,", "{\"a\"}", "1 2", "\"\\u00", String(repeating: "[", count: 99),
+        ] {
             #expect(JSONReader.read(Array(text.utf8)) == nil, "\(text)")
         }
     }
