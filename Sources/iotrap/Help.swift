@@ -7,6 +7,8 @@ enum Help {
                           [--stats] [--] PROGRAM [ARGUMENT]...
                iotrap stat PID|last [--json]
                iotrap doctor [--pool[=POOL] [--measure] [--within SECONDS]]
+               iotrap generate PROFILE -o FILE [OPTION]... | --list | --show PROFILE
+               iotrap trace info|export|import ...          iotrap trace --help says more
                iotrap help | --version
 
         run     starts a program with the library preloaded

@@ -23,6 +23,8 @@ enum Main {
         case "run": return try RunCommand.run(rest)
         case "stat": return try StatCommand.run(rest)
         case "doctor": return try DoctorCommand.run(rest)
+        case "generate": return try GenerateCommand.run(rest)
+        case "trace": return try TraceCommand.run(rest)
         case RingTrial.argument: return RingTrial.runInThisProcess()
         case PoolProbe.argument: return PoolProbeActions.run(rest)
         case "help", "--help", "-h":
@@ -33,7 +35,8 @@ enum Main {
             return ExitStatus.success
         default:
             throw .usage(
-                "unknown command '\(name.text)'; valid commands: run, stat, doctor, help, --version"
+                "unknown command '\(name.text)'; valid commands: run, stat, doctor, generate, trace, "
+                    + "help, --version"
             )
         }
     }
