@@ -8,6 +8,8 @@ struct FioLogWriter {
     private var waited: UInt64 = 0
     private var last: UInt64 = 0
     private var thread: UInt32?
+    /// Entries of the file table that were counted as a loss.
+    private var described: Set<UInt32> = []
 
     /// What version 2 leaves out of a wait.
     private static let shortestWait: UInt64 = 100
@@ -47,6 +49,9 @@ struct FioLogWriter {
             files[name] = false
         }
         report.events += 1
+        if file.sizeBytes != nil && described.insert(event.file).inserted {
+            report.lose("sizes of files, which must be there before fio runs")
+        }
         switch event.operation {
         case .open:
             if files[name] == false { try text.write("\(stamp)\(name) open\n") }

@@ -58,12 +58,8 @@ struct StraceCalls {
         _ call: StraceCall, thread: UInt32, at time: UInt64, reserved: UInt64?,
         _ target: inout ImportTarget
     ) throws(TraceError) {
-        if let transfer = Self.transfers[call.name] {
-            let event = self.transfer(call, transfer, thread, at: time)
-            return try put(event, call, reserved, &target)
-        }
-        if let sync = Self.syncs[call.name] {
-            let event = self.sync(call, sync, thread, at: time)
+        if Self.transfers[call.name] != nil || Self.syncs[call.name] != nil {
+            let event = self.event(call, thread: thread, at: time)
             return try put(event, call, reserved, &target)
         }
         switch call.name {
@@ -80,6 +76,16 @@ struct StraceCalls {
         }
     }
 
+    /// The event of a call that moves data or makes it durable; nil for others, and where the file
+    /// is not known.
+    mutating func event(_ call: StraceCall, thread: UInt32, at time: UInt64) -> TraceEvent? {
+        if let transfer = Self.transfers[call.name] {
+            return self.transfer(call, transfer, thread, at: time)
+        }
+        guard let sync = Self.syncs[call.name] else { return nil }
+        return self.sync(call, sync, thread, at: time)
+    }
+
     func reportLosses(_ report: inout ConversionReport) {
         let count = requests.values.reduce(0) { $0 + $1.count }
         if count > 0 { report.lose("io_submit requests without an end", UInt64(count)) }
@@ -87,7 +93,8 @@ struct StraceCalls {
 
     private mutating func descriptors(_ thread: UInt32) -> Descriptors {
         if let known = processes[thread] { return known }
-        let new = Descriptors()
+        // strace names threads only once there are several: the one without a name is the first.
+        let new = processes[0] ?? Descriptors()
         processes[thread] = new
         return new
     }
@@ -246,7 +253,9 @@ struct StraceCalls {
         _ call: StraceCall, _ thread: UInt32, at time: UInt64, _ target: inout ImportTarget
     ) throws(TraceError) {
         let accepted = Int(max(0, call.result ?? 0))
-        let blocks = call.text(2).split(separator: "{").filter { $0.contains("aio_fildes=") }
+        let blocks = StraceText.withoutStrings(call.text(2)).split(separator: "{").filter {
+            $0.contains("aio_fildes=")
+        }
         if accepted > blocks.count {
             target.report.lose(
                 "io_submit requests that strace cut off", UInt64(accepted - blocks.count))
@@ -301,6 +310,25 @@ enum StraceText {
             return value == "NULL" ? "0" : String(value)
         }
         return "0"
+    }
+
+    /// The text with what stands in quotes left out: data may hold anything.
+    static func withoutStrings(_ text: Substring) -> Substring {
+        var result: [UInt8] = []
+        var isQuoted = false
+        var isEscaped = false
+        for byte in text.utf8 {
+            if isEscaped {
+                isEscaped = false
+            } else if isQuoted && byte == UInt8(ascii: "\\") {
+                isEscaped = true
+            } else if byte == UInt8(ascii: "\"") {
+                isQuoted.toggle()
+            } else if !isQuoted {
+                result.append(byte)
+            }
+        }
+        return Substring(decoding: result, as: UTF8.self)
     }
 
     static func operation(_ code: String) -> TraceOperation? {

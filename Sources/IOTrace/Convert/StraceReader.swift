@@ -67,13 +67,9 @@ struct StraceReader {
     private mutating func reserve(
         _ thread: UInt32, _ text: String, at time: UInt64, _ target: inout ImportTarget
     ) throws(TraceFault) {
-        let name = text.prefix { $0 != "(" }
-        guard StraceCalls.transfers[String(name)] != nil || StraceCalls.syncs[String(name)] != nil
+        guard let call = StraceCall(text + ") = ?"),
+            let event = calls.event(call, thread: thread, at: time)
         else { return }
-        var event = TraceEvent()
-        event.submitNanoseconds = time
-        event.file = TraceEvent.noFile
-        event.thread = thread
         let number = try StraceCalls.rethrow { () throws(TraceError) in try target.begin(event) }
         unfinished[thread]?.number = number
     }

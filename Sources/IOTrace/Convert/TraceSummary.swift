@@ -154,6 +154,6 @@ public struct LatencyCounts: Sendable {
     private static func upperBound(_ index: Int) -> UInt64 {
         if index < 8 { return UInt64(index) }
         let exponent = UInt64(index / 8 + 2)
-        return (UInt64(8 + index % 8 + 1) << (exponent - 3)) - 1
+        return (UInt64(8 + index % 8 + 1) << (exponent - 3)) &- 1
     }
 }

@@ -200,6 +200,8 @@ struct LoadGenerator: ~Copyable {
             event.length = size
             event.result = Int64(size)
             try writer.append(event)
+            // The first of a submission speaks for all.
+            event.after2 = 0
             if event.operation == .write {
                 channel.writesSinceSync &+= 1
                 channel.lastWrite = events &+ 1
