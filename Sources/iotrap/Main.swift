@@ -35,8 +35,8 @@ enum Main {
             return ExitStatus.success
         default:
             throw .usage(
-                "unknown command '\(name.text)'; valid commands: run, stat, doctor, generate, trace, "
-                    + "help, --version"
+                "unknown command '\(name.text)'; valid commands: run, stat, doctor, generate, "
+                    + "trace, help, --version"
             )
         }
     }

@@ -3,8 +3,8 @@ import Testing
 
 @testable import IOTrace
 
-/// A mutation fuzzer with a seed: IOTRAP_FUZZ_SEED repeats a run, IOTRAP_FUZZ_ROUNDS makes it longer.
-/// What once failed is kept in data/corpus and read first.
+/// A mutation fuzzer with a seed: IOTRAP_FUZZ_SEED repeats a run, IOTRAP_FUZZ_ROUNDS makes it
+/// longer. What once failed is kept in data/corpus and read first.
 @Suite("Fuzzing")
 struct FuzzTests {
     private let scratch: Scratch

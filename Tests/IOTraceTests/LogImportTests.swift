@@ -10,6 +10,11 @@ struct LogImportTests {
         scratch = try Scratch()
     }
 
+    /// A kept log.
+    private func kept(_ name: String) throws -> String {
+        String(decoding: try content(dataDirectory + "/" + name), as: UTF8.self)
+    }
+
     private func load(
         _ text: String, _ format: ImportFormat
     ) throws -> (content: Content, losses: [String: UInt64]) {
@@ -22,29 +27,7 @@ struct LogImportTests {
 
     @Test("strace: positions, errors, vectors, duplicates, and what was opened with which flags")
     func strace() throws {
-        let log = #"""
-            10 100.000000 openat(AT_FDCWD, "/data/a\"b\303\244", O_RDWR|O_CREAT|O_DIRECT, 0600) = 3 <0.000050>
-            10 100.001000 write(3, "x, (\"y\")"..., 4096) = 4096 <0.000100>
-            10 100.002000 write(3, "abc"..., 4096) = 512 <0.000100>
-            10 100.003000 pread64(3</data/ab>, "..."..., 8192, 65536) = 8192 <0.000200>
-            10 100.004000 lseek(3, 1000, SEEK_SET) = 1000 <0.000001>
-            10 100.005000 dup(3) = 7 <0.000001>
-            10 100.006000 read(7, "", 100) = 0 <0.000010>
-            10 100.007000 pwritev(3, [{iov_base="a"..., iov_len=10}, {iov_base="b"..., iov_len=20}], 2, 40) = 30 <0.000010>
-            10 100.008000 fdatasync(3) = 0 <0.001000>
-            10 100.009000 pwrite64(3, "..."..., 4096, 0) = -1 ENOSPC (No space left on device) <0.000010>
-            10 100.010000 ftruncate(3, 123456) = 0 <0.000010>
-            10 100.011000 fallocate(3, FALLOC_FL_KEEP_SIZE, 0, 4096) = 0 <0.000010>
-            10 100.012000 close(7) = 0 <0.000001>
-            10 100.013000 read(9, "?"..., 10) = 10 <0.000001>
-            10 100.014000 mmap(NULL, 8192, PROT_READ, MAP_PRIVATE, 3, 0) = 0x7fa46a43c000 <0.000001>
-            10 100.015000 openat(AT_FDCWD, "/dev/null", O_RDWR) = 8 <0.000001>
-            10 100.016000 openat(AT_FDCWD, "/none", O_RDONLY) = -1 ENOENT (No such file) <0.000001>
-            10 100.017000 exit_group(0) = ?
-            10 100.018000 +++ exited with 0 +++
-
-            """#
-        let (content, losses) = try load(log, .strace)
+        let (content, losses) = try load(kept("positions.strace"), .strace)
         let kinds = content.events.map { $0.operation }
         #expect(
             kinds == [
@@ -70,22 +53,7 @@ struct LogImportTests {
 
     @Test("strace: calls that others interrupt keep their place; children and threads their files")
     func straceThreads() throws {
-        let log = #"""
-            1.000000 openat(AT_FDCWD, "f", O_WRONLY) = 3 <0.000010>
-            1.001000 clone(child_stack=NULL, flags=CLONE_CHILD_SETTID|SIGCHLD) = 20 <0.000010>
-            [pid    10] 1.002000 fsync(3 <unfinished ...>
-            [pid    20] 1.003000 write(3, "a", 1) = 1 <0.000010>
-            [pid    10] 1.004000 <... fsync resumed>) = 0 <0.002000>
-            [pid    20] 1.005000 write(9, "a", 1 <unfinished ...>
-            [pid    20] 1.006000 <... write resumed>) = 1 <0.000010>
-            [pid    20] 1.007000 close(3) = 0 <0.000010>
-            [pid    10] 1.008000 write(3, "bc", 2) = 2 <0.000010>
-            [pid    10] 1.009000 clone3({flags=CLONE_VM|CLONE_FILES|CLONE_THREAD}, 88) = 30 <0.000010>
-            [pid    30] 1.010000 write(3, "def", 3) = 3 <0.000010>
-            [pid    30] 1.011000 fsync(3 <unfinished ...>
-
-            """#
-        let (content, losses) = try load(log, .strace)
+        let (content, losses) = try load(kept("threads.strace"), .strace)
         let events = content.events
         #expect(events.map(\.operation) == [.open, .fsync, .write, .close, .write, .write, .fsync])
         #expect(events.map(\.thread) == [0, 10, 20, 20, 10, 30, 30])
@@ -99,14 +67,7 @@ struct LogImportTests {
 
     @Test("strace: requests of libaio are batches, and end when they are reaped")
     func straceLibaio() throws {
-        let log = #"""
-            5 1.000000 openat(AT_FDCWD, "f", O_RDWR|O_DIRECT) = 3 <0.000010>
-            5 1.001000 io_submit(0x7f, 2, [{aio_data=0x10, aio_lio_opcode=IOCB_CMD_PREAD, aio_fildes=3, aio_buf=0x5, aio_nbytes=4096, aio_offset=8192}, {aio_data=0x20, aio_lio_opcode=IOCB_CMD_PWRITE, aio_fildes=3, aio_buf="a{,b"..., aio_nbytes=16384, aio_offset=0}]) = 2 <0.000020>
-            5 1.002000 io_getevents(0x7f, 1, 2, [{data=0x20, obj=0x1, res=16384, res2=0}, {data=0x10, obj=0x2, res=-5, res2=0}], NULL) = 2 <0.000100>
-            5 1.003000 io_submit(0x7f, 1, [{aio_data=0x30, aio_lio_opcode=IOCB_CMD_FDSYNC, aio_fildes=3}]) = 1 <0.000020>
-
-            """#
-        let (content, losses) = try load(log, .strace)
+        let (content, losses) = try load(kept("libaio.strace"), .strace)
         let events = content.events
         try #require(events.count == 4)
         #expect(events[1].operation == .read && events[2].operation == .write)
@@ -154,7 +115,7 @@ struct LogImportTests {
     func garbage() throws {
         let log = """
             10 1.000000 openat(AT_FDCWD, "f", O_RDWR) = 3 <0.000010>
-            10 1.000000 pwrite64(3, "", 18446744073709551615, 9223372036854775807) = 5 <9999999999.0>
+            10 1.0 pwrite64(3, "", 18446744073709551615, 9223372036854775807) = 5 <9999999999.0>
             10 1.000000 pwrite64(3, "", -1, -1) = 99999999999999999999 <0.1>
             10 1.000000 write(3, "unterminated
             10 1.000000 read(3

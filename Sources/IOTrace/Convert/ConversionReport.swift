@@ -1,5 +1,5 @@
-/// What came of a conversion: how much was converted, and what got lost because the other format has
-/// no words for it.
+/// What came of a conversion: how much was converted, and what got lost because the other format
+/// has no words for it.
 public struct ConversionReport: Equatable, Sendable {
     /// Events written.
     public internal(set) var events: UInt64 = 0

@@ -42,8 +42,8 @@ enum EventText {
     }
 }
 
-/// Events as members of "traceEvents": calls that wait as slices of their thread, others as pairs of
-/// begin and end, which may overlap.
+/// Events as members of "traceEvents": calls that wait as slices of their thread, others as pairs
+/// of begin and end, which may overlap.
 struct PerfettoEvents {
     private let processID: UInt32
     private var isFirst = true

@@ -1,5 +1,5 @@
-/// Writes fio's logs. fio takes files by name, reads times in microseconds, and knows reads, writes,
-/// trims and two kinds of sync.
+/// Writes fio's logs. fio takes files by name, reads times in microseconds, and knows reads,
+/// writes, trims and two kinds of sync.
 struct FioLogWriter {
     private let version: Int
     /// By name: whether it is open. Only names that were added are in it.
