@@ -142,23 +142,23 @@ struct LoadGenerator: ~Copyable {
     ) throws(TraceError) {
         let plan = tables[channel.planIndex].numbers
         var event = TraceEvent()
-        event.operation = plan.sync == .fsync ? .fsync : .fdatasync
-        event.call = plan.sync == .fsync ? .fsync : .fdatasync
+        event.operation = plan.pointee.sync == .fsync ? .fsync : .fdatasync
+        event.call = plan.pointee.sync == .fsync ? .fsync : .fdatasync
         event.file =
-            plan.syncEvery == 0
+            plan.pointee.syncEvery == 0
             ? channel.firstFile + channel.fileCount - channel.syncsLeft : channel.currentFile
         event.thread = channel.thread
         event.submitNanoseconds = time
         event.isAfterFile = true
         event.depth = 1
         if channel.lastWrite > 0 { event.after = distance(to: channel.lastWrite - 1) }
-        let mean = plan.flushMicroseconds * 1000
+        let mean = plan.pointee.flushMicroseconds * 1000
         let latency = Exponential.draw(exponential, &channel.random, mean: mean)
         event.latencyNanoseconds = channel.synchronise(at: time, latency: UInt64(latency))
         try writer.append(event)
         channel.syncsLeft -= 1
         if channel.syncsLeft == 0 {
-            if plan.commits { channel.queueCommit(at: event.completeNanoseconds, after: events) }
+            if plan.pointee.commits { channel.queueCommit(at: event.completeNanoseconds, after: events) }
             channel.nextSubmit = .max
             scheduleNext(&channel, plan, after: event.completeNanoseconds)
         } else {
@@ -226,9 +226,9 @@ struct LoadGenerator: ~Copyable {
         let held = tables.pointee.held
         if held >= 0 { watchCriticalPhase(&channel, holding: held, isBurstOver) }
         if channel.totalLeft == 0 { return finishChannel(&channel) }
-        if plan.sync != .none {
-            if plan.syncEvery == 0 && isBurstOver { channel.syncsLeft = channel.fileCount }
-            if plan.syncEvery > 0 && channel.writesSinceSync >= plan.syncEvery {
+        if plan.pointee.sync != .none {
+            if plan.pointee.syncEvery == 0 && isBurstOver { channel.syncsLeft = channel.fileCount }
+            if plan.pointee.syncEvery > 0 && channel.writesSinceSync >= plan.pointee.syncEvery {
                 channel.syncsLeft = 1
                 channel.writesSinceSync = 0
             }
@@ -289,25 +289,25 @@ struct LoadGenerator: ~Copyable {
         updateAllDue()
     }
 
-    private func scheduleNext(_ channel: inout Channel, _ plan: LoadNumbers, after time: UInt64) {
-        if channel.submissions & 31 == 0 && plan.depth.lowerBound < plan.depth.upperBound {
-            channel.depth = channel.random.next(in: plan.depth)
+    private func scheduleNext(_ channel: inout Channel, _ plan: UnsafePointer<LoadNumbers>, after time: UInt64) {
+        if channel.submissions & 31 == 0 && plan.pointee.depth.lowerBound < plan.pointee.depth.upperBound {
+            channel.depth = channel.random.next(in: plan.pointee.depth)
         }
-        var batch = plan.batch.lowerBound
-        if batch < plan.batch.upperBound { batch = channel.random.next(in: plan.batch) }
+        var batch = plan.pointee.batch.lowerBound
+        if batch < plan.pointee.batch.upperBound { batch = channel.random.next(in: plan.pointee.batch) }
         channel.nextBatch = min(batch, channel.depth)
         if channel.burstLeft == 0 {
-            let every = plan.everySeconds
+            let every = plan.pointee.everySeconds
             let span = (every.upperBound - every.lowerBound) * channel.random.nextUnit()
             channel.burstStart &+= UInt64((every.lowerBound + span) * 1e9)
             channel.burstStart = max(channel.burstStart, channel.lastComplete)
             channel.arrival = Double(channel.burstStart)
-            Self.startBurst(&channel, plan)
+            Self.startBurst(&channel, plan.pointee)
             channel.nextSubmit = channel.burstStart
             return
         }
         var earliest = max(time, channel.roomTime(for: channel.nextBatch))
-        if plan.rate.upperBound > 0 {
+        if plan.pointee.rate.upperBound > 0 {
             for _ in 0..<channel.nextBatch { nextArrival(&channel, plan) }
             earliest = max(earliest, UInt64(min(channel.arrival, 1e18)))
         }
@@ -315,11 +315,11 @@ struct LoadGenerator: ~Copyable {
     }
 
     /// Poisson arrivals, or such that change between two rates after random times.
-    private func nextArrival(_ channel: inout Channel, _ plan: LoadNumbers) {
-        let isSteady = plan.rate.lowerBound == plan.rate.upperBound
+    private func nextArrival(_ channel: inout Channel, _ plan: UnsafePointer<LoadNumbers>) {
+        let isSteady = plan.pointee.rate.lowerBound == plan.pointee.rate.upperBound
         // The bound ends a series of states with rates that are next to nothing.
         for _ in 0..<64 {
-            let rate = channel.isBursting ? plan.rate.upperBound : plan.rate.lowerBound
+            let rate = channel.isBursting ? plan.pointee.rate.upperBound : plan.pointee.rate.lowerBound
             let mean = rate > 0 ? 1e9 / rate : 1e18
             let step = Exponential.draw(exponential, &channel.random, mean: mean)
             if isSteady || channel.arrival + step < channel.stateEnd {
@@ -328,7 +328,7 @@ struct LoadGenerator: ~Copyable {
             }
             // A Poisson process has no memory: the new state begins with a new draw.
             channel.arrival = max(channel.arrival, channel.stateEnd)
-            let dwell = plan.dwellSeconds * 1e9
+            let dwell = plan.pointee.dwellSeconds * 1e9
             channel.stateEnd =
                 channel.arrival
                 + Exponential.draw(exponential, &channel.random, mean: dwell)

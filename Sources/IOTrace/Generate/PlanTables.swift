@@ -1,7 +1,7 @@
 /// What is worked out once of a part of a load: its tables, and numbers in the units of the loop.
 /// Memory is freed by `deallocate`.
 struct PlanTables {
-    let numbers: LoadNumbers
+    let numbers: UnsafePointer<LoadNumbers>
     /// The part that stands still in the critical phase; -1: none.
     let held: Int
     let mix: AliasTable
@@ -30,7 +30,9 @@ struct PlanTables {
     }
 
     init(_ plan: LoadPlan, held: Int) {
-        numbers = plan.numbers
+        let copy = UnsafeMutablePointer<LoadNumbers>.allocate(capacity: 1)
+        copy.initialize(to: plan.numbers)
+        numbers = UnsafePointer(copy)
         self.held = held
         let weights = plan.sizes.map { size in
             plan.weighsBytes ? size.weight / Double(size.bytes) : size.weight
@@ -66,6 +68,7 @@ struct PlanTables {
     }
 
     func deallocate() {
+        numbers.deallocate()
         mix.deallocate()
         sizes.deallocate()
         zipf?.deallocate()
@@ -82,9 +85,9 @@ struct PlanTables {
         }
         event.operation = isRead ? .read : .write
         event.call = isRead ? readCall : writeCall
-        let fileBytes = numbers.fileBytes
-        let align = numbers.align
-        switch numbers.order {
+        let fileBytes = numbers.pointee.fileBytes
+        let align = numbers.pointee.align
+        switch numbers.pointee.order {
         case .sequential:
             if size.bytes > fileBytes &- channel.position {
                 channel.position = 0
@@ -106,7 +109,7 @@ struct PlanTables {
             channel.currentFile = channel.firstFile &+ UInt32(file) % channel.fileCount
             event.offset = min(block &- file &* blocksPerFile, size.lastPlace) &* align
         case .pages:
-            let bytes = numbers.superblockBytes
+            let bytes = numbers.pointee.superblockBytes
             if channel.superblockLeft == 0 {
                 chooseFile(&channel)
                 channel.superblock = channel.random.next(below: fileBytes / bytes) &* bytes
