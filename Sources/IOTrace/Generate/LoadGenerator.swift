@@ -158,7 +158,9 @@ struct LoadGenerator: ~Copyable {
         try writer.append(event)
         channel.syncsLeft -= 1
         if channel.syncsLeft == 0 {
-            if plan.pointee.commits { channel.queueCommit(at: event.completeNanoseconds, after: events) }
+            if plan.pointee.commits {
+                channel.queueCommit(at: event.completeNanoseconds, after: events)
+            }
             channel.nextSubmit = .max
             scheduleNext(&channel, plan, after: event.completeNanoseconds)
         } else {
@@ -289,12 +291,18 @@ struct LoadGenerator: ~Copyable {
         updateAllDue()
     }
 
-    private func scheduleNext(_ channel: inout Channel, _ plan: UnsafePointer<LoadNumbers>, after time: UInt64) {
-        if channel.submissions & 31 == 0 && plan.pointee.depth.lowerBound < plan.pointee.depth.upperBound {
+    private func scheduleNext(
+        _ channel: inout Channel, _ plan: UnsafePointer<LoadNumbers>, after time: UInt64
+    ) {
+        if channel.submissions & 31 == 0
+            && plan.pointee.depth.lowerBound < plan.pointee.depth.upperBound
+        {
             channel.depth = channel.random.next(in: plan.pointee.depth)
         }
         var batch = plan.pointee.batch.lowerBound
-        if batch < plan.pointee.batch.upperBound { batch = channel.random.next(in: plan.pointee.batch) }
+        if batch < plan.pointee.batch.upperBound {
+            batch = channel.random.next(in: plan.pointee.batch)
+        }
         channel.nextBatch = min(batch, channel.depth)
         if channel.burstLeft == 0 {
             let every = plan.pointee.everySeconds
@@ -319,7 +327,8 @@ struct LoadGenerator: ~Copyable {
         let isSteady = plan.pointee.rate.lowerBound == plan.pointee.rate.upperBound
         // The bound ends a series of states with rates that are next to nothing.
         for _ in 0..<64 {
-            let rate = channel.isBursting ? plan.pointee.rate.upperBound : plan.pointee.rate.lowerBound
+            let rate =
+                channel.isBursting ? plan.pointee.rate.upperBound : plan.pointee.rate.lowerBound
             let mean = rate > 0 ? 1e9 / rate : 1e18
             let step = Exponential.draw(exponential, &channel.random, mean: mean)
             if isSteady || channel.arrival + step < channel.stateEnd {
