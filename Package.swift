@@ -53,7 +53,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "IOTraceTests", dependencies: ["IOTrace", "CIOTrap", "CZstd"],
-            swiftSettings: strict),
+            exclude: ["data"], swiftSettings: strict),
         .testTarget(
             name: "CommandTests", dependencies: ["iotrap", "IOTrapStats", "CIOTrap"],
             swiftSettings: strict),

@@ -26,6 +26,8 @@ enum Main {
         case "compare": return try CompareCommand.run(rest)
         case "kpi": return try KPICommand.run(rest)
         case "doctor": return try DoctorCommand.run(rest)
+        case "generate": return try GenerateCommand.run(rest)
+        case "trace": return try TraceCommand.run(rest)
         case RingTrial.argument: return RingTrial.runInThisProcess()
         case PoolProbe.argument: return PoolProbeActions.run(rest)
         case "help", "--help", "-h":
@@ -36,8 +38,8 @@ enum Main {
             return ExitStatus.success
         default:
             throw .usage(
-                "unknown command '\(name.text)'; valid commands: run, stat, doctor, replay, compare, kpi, "
-                    + "help, --version"
+                "unknown command '\(name.text)'; valid commands: run, stat, doctor, generate, "
+                    + "trace, replay, compare, kpi, help, --version"
             )
         }
     }

@@ -82,7 +82,8 @@ struct iotrap_trace_chunk {
 #define IOTRAP_TRACE_FILE_SIZE_KNOWN 1u
 #define IOTRAP_TRACE_FILE_ABSOLUTE 2u /* the path was below "/", which is not stored */
 
-/* Payload of a chunk of metadata, for each pair: varint length, key, varint length, value; UTF-8. */
+/* Payload of a chunk of metadata, for each pair in UTF-8: varint length, key, varint length,
+ * value. */
 
 /* Payload of the last chunk: four varints: events, files, events that the writer had to drop, and
  * chunks before this one. */
@@ -145,7 +146,7 @@ enum iotrap_trace_operation {
 #define IOTRAP_TRACE_F_OFFSET 0x0008u  /* signed, from the predicted one; else that */
 #define IOTRAP_TRACE_F_LENGTH 0x0010u  /* varint; else as before */
 #define IOTRAP_TRACE_F_LATENCY 0x0020u /* varint, completion minus submission; else never done */
-#define IOTRAP_TRACE_F_RESULT 0x0040u  /* signed, -errno; else length for data that is done, or 0 */
+#define IOTRAP_TRACE_F_RESULT 0x0040u  /* signed, -errno; else length if data is done, or 0 */
 #define IOTRAP_TRACE_F_BATCH 0x0080u   /* signed, from the one before; else as before */
 #define IOTRAP_TRACE_F_DEPTH 0x0100u   /* varint; else as before */
 #define IOTRAP_TRACE_F_FLAGS 0x0200u   /* varint, RWF_ flags or a mode; else 0 */

@@ -129,6 +129,7 @@ public struct TraceEvent: Equatable, Sendable {
     public var isError: Bool { result < 0 }
 
     /// The result that needs no space in a trace: all bytes moved.
+    @inline(__always)
     var predictedResult: Int64 {
         isComplete && operation.movesData ? Int64(truncatingIfNeeded: length) : 0
     }

@@ -1,7 +1,7 @@
 import Glibc
 
-/// A new file: private to the user, made under its own name, or in the place of an older one once it
-/// is whole. Links are not followed. Removed again unless it is finished.
+/// A new file: private to the user, made under its own name, or in the place of an older one once
+/// it is whole. Links are not followed. Removed again unless it is finished.
 public struct OutputFile: ~Copyable {
     /// The name given.
     public let path: String
