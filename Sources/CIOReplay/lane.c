@@ -108,7 +108,8 @@ static void note_start(struct lane *lane, const struct iotrap_replay_request *re
 
 	if (request->due_ns == 0)
 		return;
-	if (lane->is_held) {
+	/* A submitting call that blocks is the storage's doing, not the replayer's. */
+	if (lane->is_held || due <= lane->submit_end_ns) {
 		sums->held++;
 		if (late > sums->held_ns_max)
 			sums->held_ns_max = late;
@@ -226,12 +227,15 @@ void iotrap_replay_complete(struct lane *lane, struct slot *slot, int64_t result
 	struct iotrap_replay_class *class = &sums->classes[number];
 	uint64_t latency = (now ? now : clock_ns()) - slot->submit_ns;
 
-	class->count++;
-	class->latency_ns += latency;
-	sums->flight_ns += latency;
-	if (latency > class->latency_ns_max)
-		class->latency_ns_max = latency;
-	lane->statistics->buckets[number][iotrap_replay_bucket(latency)]++;
+	/* Opens, closes and commits are no I/O here. */
+	if (request->operation <= IOTRAP_TRACE_OP_DISCARD) {
+		class->count++;
+		class->latency_ns += latency;
+		sums->flight_ns += latency;
+		if (latency > class->latency_ns_max)
+			class->latency_ns_max = latency;
+		lane->statistics->buckets[number][iotrap_replay_bucket(latency)]++;
+	}
 	if (result < 0) {
 		class->errors++;
 		if (sums->first_error == 0) {
@@ -264,6 +268,7 @@ static void submit_pending(struct lane *lane)
 	error = lane->engine->submit(lane);
 	lane->pending_count = 0;
 	lane->now = clock_ns();
+	lane->submit_end_ns = lane->now;
 	sums->submit_ns += lane->now - before;
 	sums->submissions++;
 	if (error) {

@@ -83,8 +83,9 @@ struct lane {
 	struct slot *free;
 	struct slot **pending;
 	uint32_t pending_count;
-	uint32_t in_flight; /* pending ones included */
-	uint64_t now;       /* of the last look at the clock */
+	uint32_t in_flight;     /* pending ones included */
+	uint64_t now;           /* of the last look at the clock */
+	uint64_t submit_end_ns; /* of the last submitting call */
 	uint64_t buffer_bytes;
 
 	/* Where the head of the queue stands. */

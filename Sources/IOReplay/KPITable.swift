@@ -212,7 +212,7 @@ package struct KPIReport {
         return .object(members)
     }
 
-    /// Reads the cells of the only way of a report of one line that `json` wrote; nil if it is none.
+    /// Reads the cells of the only way of a report of one line; nil if it is no such report.
     package static func cells(in bytes: [UInt8]) -> [KPICell]? {
         guard let list = JSONReader.read(bytes)?["runs"]?.array?.first?["cells"]?.array else {
             return nil

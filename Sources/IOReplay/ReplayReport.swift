@@ -148,7 +148,7 @@ extension ReplayRun {
         let late =
             held.count == 0
             ? ""
-            : "; \(held.count) waited for others, \(Units.latency(held.maxNanoseconds)) at most"
+            : "; \(held.count) were held up, \(Units.latency(held.maxNanoseconds)) at most"
         return "drift: \(Units.latency(drift.p50 ?? 0)) p50, \(p99) p99, "
             + "\(Units.latency(drift.maxNanoseconds)) at most" + late
     }

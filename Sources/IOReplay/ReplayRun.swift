@@ -55,7 +55,8 @@ package struct ReplayRun: Sendable {
     package var depthMax: UInt64 = 0
     /// Requests that went at their time, by which these were late, and the latest of them.
     package var drift = Histogram()
-    /// Requests that had to wait for others beyond their time, and the latest of them.
+    /// Requests that had to wait beyond their time, for others or until a submitting call returned,
+    /// and by how much the latest of them was late.
     package var held: (count: UInt64, maxNanoseconds: UInt64) = (0, 0)
     /// Processor seconds.
     package var processor: (user: Double, system: Double) = (0, 0)

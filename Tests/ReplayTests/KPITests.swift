@@ -86,7 +86,8 @@ struct KPITests {
         expectRefusal(try run("--volume", "log"), naming: "no directory")
         expectRefusal(try run("--volume", "tape", scratch("x")), naming: "'tape'", "data, log")
         expectRefusal(try run("--volume", "log", "--fast", scratch("x")), naming: "'--fast'")
-        _ = FileManager.default.createFile(atPath: scratch("mine"), contents: Data([1]))
-        expectRefusal(try run("--volume", "log", "--quick", scratch.path), naming: "'mine'")
+        try FileManager.default.createDirectory(
+            atPath: scratch("full/mine"), withIntermediateDirectories: true)
+        expectRefusal(try run("--volume", "log", "--quick", scratch("full")), naming: "'mine'")
     }
 }

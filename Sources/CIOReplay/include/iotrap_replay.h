@@ -109,7 +109,8 @@ struct iotrap_replay_results {
 	uint64_t timed;         /* requests that went at their own time */
 	uint64_t drift_ns;      /* by which these were late, in all */
 	uint64_t drift_ns_max;
-	uint64_t held;         /* requests that waited for others beyond their time */
+	uint64_t
+		held; /* requests that waited for others, or a submitting call, beyond their time */
 	uint64_t held_ns_max;  /* by which these were late */
 	uint64_t memory_waits; /* times that buffers for verification were short */
 	uint64_t blocks_checked;
