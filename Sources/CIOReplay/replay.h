@@ -99,6 +99,8 @@ struct lane {
 	_Alignas(CACHE_LINE) uint64_t completed;
 	_Alignas(CACHE_LINE) uint32_t tail; /* written by the reader */
 	uint32_t is_sleeping;
+	uint32_t written;    /* the reader's own: not all of it is seen by the lane yet */
+	uint32_t last_batch; /* the reader's own */
 	_Alignas(CACHE_LINE) uint32_t head; /* written by the lane */
 	struct queued *queue;
 };

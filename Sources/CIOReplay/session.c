@@ -269,9 +269,28 @@ static void advance(struct iotrap_replay *session)
 	store_release(&session->base, base);
 }
 
+/* Lets a lane see what was written to its queue. */
+static void publish(struct lane *lane)
+{
+	if (lane->tail == lane->written)
+		return;
+	/* Pairs with the lane's acquire: it sees whole requests. */
+	store_release(&lane->tail, lane->written);
+	/* Either this sees that the lane sleeps, or the lane, who looks again, sees the tail. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (load_relaxed(&lane->is_sleeping))
+		iotrap_replay_futex_wake(&lane->tail);
+}
+
+static void publish_all(struct iotrap_replay *session)
+{
+	for (uint32_t i = 0; i < session->options.lanes; i++)
+		publish(&session->lanes[i]);
+}
+
 static bool has_room(struct iotrap_replay *session, struct lane *lane)
 {
-	if (lane->tail - load_acquire(&lane->head) >= QUEUE)
+	if (lane->written - load_acquire(&lane->head) >= QUEUE)
 		return false;
 	if (session->sequence - session->base < IOTRAP_REPLAY_WINDOW)
 		return true;
@@ -284,6 +303,8 @@ static int wait_for_room(struct iotrap_replay *session, struct lane *lane)
 {
 	uint64_t until = clock_ns() + 100000000;
 
+	/* What is held back may be what the others wait for. */
+	publish_all(session);
 	while (!has_room(session, lane)) {
 		uint32_t epoch = load_acquire(&session->reader_waits);
 
@@ -291,7 +312,7 @@ static int wait_for_room(struct iotrap_replay *session, struct lane *lane)
 			return -ECANCELED;
 		if (clock_ns() > until)
 			return -EAGAIN;
-		if (lane->tail - load_acquire(&lane->head) >= QUEUE)
+		if (lane->written - load_acquire(&lane->head) >= QUEUE)
 			iotrap_replay_futex_wait(&session->reader_waits, epoch, 20000000);
 		else
 			usleep(100);
@@ -312,22 +333,23 @@ int iotrap_replay_push(struct iotrap_replay *session, const struct iotrap_replay
 		if (error)
 			return error;
 	}
-	queued = &lane->queue[lane->tail % QUEUE];
+	/* A batch is seen whole, or the lane would submit its parts. */
+	if (lane->written != lane->tail && request->batch != lane->last_batch)
+		publish(lane);
+	queued = &lane->queue[lane->written++ % QUEUE];
 	queued->request = *request;
 	queued->sequence = session->sequence++;
 	store_relaxed(&session->write_before[queued->sequence % IOTRAP_REPLAY_WINDOW],
 		      request->write_before);
-	/* Pairs with the lane's acquire: it sees the whole request. */
-	store_release(&lane->tail, lane->tail + 1);
-	/* Either this sees that the lane sleeps, or the lane, who looks again, sees the tail. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (load_relaxed(&lane->is_sleeping))
-		iotrap_replay_futex_wake(&lane->tail);
+	lane->last_batch = request->batch;
+	if (request->batch == 0)
+		publish(lane);
 	return 0;
 }
 
 void iotrap_replay_close(struct iotrap_replay *session)
 {
+	publish_all(session);
 	store_release(&session->is_closed, 1);
 	for (uint32_t i = 0; i < session->options.lanes; i++)
 		iotrap_replay_futex_wake(&session->lanes[i].tail);
