@@ -14,6 +14,7 @@ let package = Package(
     products: [
         .executable(name: "iotrap", targets: ["iotrap"]),
         .library(name: "IOTrapStats", targets: ["IOTrapStats"]),
+        .library(name: "IOTrace", targets: ["IOTrace"]),
     ],
     targets: [
         .target(name: "CIOTrap"),
@@ -27,9 +28,20 @@ let package = Package(
             dependencies: ["CIOTrap", "CIOTrapEngine"],
             swiftSettings: strict),
         .target(name: "IOTrapStats", dependencies: ["CIOTrap"], swiftSettings: strict),
+        .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "IOTrace", dependencies: ["CIOTrap", "CZstd"], swiftSettings: strict),
+        .target(
+            name: "CIOReplay",
+            dependencies: ["CIOTrap"],
+            cSettings: [.define("_GNU_SOURCE")],
+            linkerSettings: [.linkedLibrary(":liburing.a")]),
+        .target(
+            name: "IOReplay",
+            dependencies: ["IOTrace", "IOTrapStats", "CIOReplay", "CIOTrap"],
+            swiftSettings: strict),
         .executableTarget(
             name: "iotrap",
-            dependencies: ["IOTrapStats", "IOTrapEngine", "CIOTrap"],
+            dependencies: ["IOTrapStats", "IOTrace", "IOReplay", "IOTrapEngine", "CIOTrap"],
             swiftSettings: strict),
         .testTarget(
             name: "IOTrapEngineTests",
@@ -40,10 +52,17 @@ let package = Package(
             dependencies: ["IOTrapStats", "CIOTrap"],
             swiftSettings: strict),
         .testTarget(
+            name: "IOTraceTests", dependencies: ["IOTrace", "CIOTrap", "CZstd"],
+            exclude: ["data"], swiftSettings: strict),
+        .testTarget(
             name: "CommandTests", dependencies: ["iotrap", "IOTrapStats", "CIOTrap"],
             swiftSettings: strict),
         .testTarget(name: "DifferentialTests", swiftSettings: strict),
         .testTarget(name: "EndToEndTests", exclude: ["programs"], swiftSettings: strict),
+        .testTarget(
+            name: "ReplayTests", dependencies: ["IOReplay", "IOTrace", "CIOReplay", "CIOTrap"],
+            exclude: ["programs"],
+            swiftSettings: strict),
         .testTarget(name: "PoolTests", dependencies: ["IOTrapStats"], swiftSettings: strict),
         .testTarget(name: "StyleTests", swiftSettings: strict),
     ]

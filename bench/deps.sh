@@ -8,7 +8,7 @@
 # root it says what to install and exits 1.
 set -euo pipefail
 
-group_build="liburing-dev libaio-dev make gcc libc6-dev binutils"
+group_build="liburing-dev libaio-dev libzstd-dev make gcc libc6-dev binutils"
 # libfuse 2 as well: file systems served through it treat asynchronous requests differently.
 group_storage="fio fuse3 libfuse3-dev libfuse-dev pkg-config xfsprogs e2fsprogs util-linux-extra"
 group_postgresql="postgresql postgresql-contrib"

@@ -2,6 +2,7 @@
 # Measures the figures of the library in interleaved pairs; see bench/README.md.
 #
 #   bench/run.sh [--quick] [--list] [--record] [--compare] [--mode MODE]... [case name or pattern...]
+#   bench/run.sh --replay [--quick]
 #   bench/run.sh --pools [--quick] [--list] [case name or pattern...]
 #
 # Ends with 0 even where a figure falls short: a benchmark reports, it does not judge.
@@ -14,6 +15,9 @@ make -s -C "$here"
 cases=pairs.py
 if [ "${1:-}" = --pools ]; then
 	cases=pools.py
+	shift
+elif [ "${1:-}" = --replay ]; then
+	cases=replay.py
 	shift
 fi
 exec /usr/bin/python3 -B "$here/$cases" "$@"

@@ -1,5 +1,5 @@
 /// A JSON value that prints itself; members keep their order.
-indirect enum JSON {
+package indirect enum JSON {
     case null
     case boolean(Bool)
     case unsigned(UInt64)
@@ -10,13 +10,13 @@ indirect enum JSON {
     case object([(String, JSON)])
 
     /// A number or null.
-    static func optional(_ value: UInt64?) -> JSON {
+    package static func optional(_ value: UInt64?) -> JSON {
         if let value { return .unsigned(value) }
         return .null
     }
 
     /// The value as text, indented by two spaces a level.
-    func text(indent: Int = 0) -> String {
+    package func text(indent: Int = 0) -> String {
         switch self {
         case .null: return "null"
         case .boolean(let value): return value ? "true" : "false"

@@ -51,7 +51,7 @@ public enum Units {
     }
 
     /// A number with a fixed count of decimals, rounded; at most three of them.
-    static func decimal(_ value: Double, places: Int) -> String {
+    package static func decimal(_ value: Double, places: Int) -> String {
         let factor = [1.0, 10.0, 100.0, 1000.0][places]
         let scaled = UInt64(min(max(0, value * factor).rounded(), 1e18))
         if places == 0 { return String(scaled) }

@@ -5,6 +5,8 @@ enum ExitStatus {
     static let nothing: Int32 = 1
     /// A wrong option, setting or target: nothing was started.
     static let usage: Int32 = 2
+    /// Interrupted; what there was is shown.
+    static let interrupted: Int32 = 130
     /// The program was found and cannot be executed, as in env(1).
     static let cannotExecute: Int32 = 126
     /// The program was not found, as in env(1).

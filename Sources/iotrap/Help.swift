@@ -7,6 +7,11 @@ enum Help {
                           [--stats] [--] PROGRAM [ARGUMENT]...
                iotrap stat PID|last [--json]
                iotrap doctor [--pool[=POOL] [--measure] [--within SECONDS]]
+               iotrap generate PROFILE -o FILE [OPTION]... | --list | --show PROFILE
+               iotrap trace info|export|import ...          iotrap trace --help says more
+               iotrap replay FILE --on DIR [OPTION]...
+               iotrap compare A.json B.json... [--json]
+               iotrap kpi --volume data|log DIR [OPTION]...
                iotrap help | --version
 
         run     starts a program with the library preloaded
@@ -46,6 +51,10 @@ enum Help {
                                  one path, looks for it through the others, and removes it
                 --measure        also how fast files are read through one path and through all
                 --within SECONDS a mount that takes longer to answer counts as dead (5)
+
+        replay  repeats the I/O of a trace in a directory and measures it; see replay --help
+        compare shows results of replays side by side
+        kpi     measures and judges the certification figures of SAP HANA; see kpi --help
 
         Exit status of run: the program's own (128 + signal); 2 for a wrong setting or a target
         that cannot be preloaded, 126 for a program that cannot be executed, 127 for one that is

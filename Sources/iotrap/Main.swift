@@ -22,7 +22,12 @@ enum Main {
         switch name.text {
         case "run": return try RunCommand.run(rest)
         case "stat": return try StatCommand.run(rest)
+        case "replay": return try ReplayCommand.run(rest)
+        case "compare": return try CompareCommand.run(rest)
+        case "kpi": return try KPICommand.run(rest)
         case "doctor": return try DoctorCommand.run(rest)
+        case "generate": return try GenerateCommand.run(rest)
+        case "trace": return try TraceCommand.run(rest)
         case RingTrial.argument: return RingTrial.runInThisProcess()
         case PoolProbe.argument: return PoolProbeActions.run(rest)
         case "help", "--help", "-h":
@@ -33,7 +38,8 @@ enum Main {
             return ExitStatus.success
         default:
             throw .usage(
-                "unknown command '\(name.text)'; valid commands: run, stat, doctor, help, --version"
+                "unknown command '\(name.text)'; valid commands: run, stat, doctor, generate, "
+                    + "trace, replay, compare, kpi, help, --version"
             )
         }
     }

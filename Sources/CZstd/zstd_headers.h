@@ -1,0 +1,2 @@
+/* The compressor of trace chunks: Debian's libzstd-dev. */
+#include <zstd.h>

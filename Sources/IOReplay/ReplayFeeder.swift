@@ -1,0 +1,113 @@
+import CIOReplay
+import CIOTrap
+import IOTrace
+
+/// Turns the events of a trace into requests of a session.
+struct ReplayFeeder {
+    private let plan: ReplayPlan
+    private let options: ReplayOptions
+    private let lanes: Int
+    private var history = StreamHistory()
+    private var depths: RecordedDepth
+    /// Sequence number plus 1 of the last write to each content; 0: none.
+    private var lastWrites: [UInt64]
+    private var sequence: UInt64 = 0
+    private var eventNumber = 0
+    /// Recorded threads are shared out, or, if there are too few, events.
+    private let sharesThreads: Bool
+
+    /// Events that failed when they were recorded, which are left out.
+    private(set) var skippedCount: UInt64 = 0
+    /// Dependencies on events of other ranks, which are left out.
+    private(set) var foreignCount: UInt64 = 0
+
+    /// Time from the start of the lanes to the first request.
+    private static let leadNanoseconds = 2_000_000.0
+
+    init(_ plan: ReplayPlan, _ options: ReplayOptions, lanes: Int) {
+        self.plan = plan
+        self.options = options
+        self.lanes = lanes
+        depths = RecordedDepth(sources: plan.sources.count)
+        lastWrites = [UInt64](repeating: 0, count: plan.contents.count)
+        sharesThreads = plan.sources.count >= options.rank?.count ?? 1
+    }
+
+    /// Pushes all events. Returns false if the session was stopped before the last.
+    mutating func feed(
+        _ session: ReplaySession, _ source: inout EventSource, idle: () -> Void
+    ) throws(ReplayError) -> Bool {
+        while let event = try source.nextEvent() {
+            eventNumber += 1
+            guard var request = request(event) else { continue }
+            if !session.push(&request, idle: idle) { return false }
+        }
+        return true
+    }
+
+    /// The request of an event; nil for one of another rank.
+    private mutating func request(_ event: TraceEvent) -> iotrap_replay_request? {
+        let source = Int(plan.sources[event.thread] ?? 0)
+        if let rank = options.rank {
+            let share = sharesThreads ? source : eventNumber
+            if share % rank.count != rank.number {
+                history.append(nil, stream: event.stream)
+                return nil
+            }
+        }
+        var request = iotrap_replay_request()
+        request.source = UInt16(source)
+        request.lane = UInt8(source % lanes)
+        request.operation = event.operation.rawValue
+        request.offset = event.offset
+        request.length = UInt32(min(event.length, UInt64(IOTRAP_REPLAY_LENGTH_MAX)))
+        request.batch = event.batch
+        request.flags = event.flags
+        request.depth = depth(event, source)
+        request.due_ns = due(event)
+        setFile(event, &request)
+        request.after = history.distance(event.after, stream: event.stream, sequence: sequence)
+        request.after2 = history.distance(event.after2, stream: event.stream, sequence: sequence)
+        history.append(sequence, stream: event.stream)
+        sequence += 1
+        return request
+    }
+
+    private mutating func setFile(_ event: TraceEvent, _ request: inout iotrap_replay_request) {
+        let isOfNoFile = event.file == TraceEvent.noFile
+        if isOfNoFile && event.operation == .sync {
+            // The file system of the target, and no other one.
+            request.file = UInt32(plan.files.firstIndex { $0 != nil } ?? 0)
+        } else if isOfNoFile || event.isError {
+            if event.isError { skippedCount += 1 }
+            request.operation = TraceOperation.commit.rawValue
+        } else {
+            request.file = event.file
+        }
+        if isOfNoFile { return }
+        let content = plan.contentOfFile[Int(event.file)]
+        let before = lastWrites[content]
+        let distance = before == 0 ? 0 : UInt32(clamping: sequence + 1 - before)
+        if event.isAfterFile { request.after_write = distance }
+        if request.operation == TraceOperation.write.rawValue {
+            request.write_before = distance
+            lastWrites[content] = sequence + 1
+        }
+    }
+
+    private mutating func depth(_ event: TraceEvent, _ source: Int) -> UInt32 {
+        let limit = UInt32(IOTRAP_REPLAY_SLOTS_MAX)
+        if ReplayDepth.isSynchronous(event.call) { return 1 }
+        // At the recorded pace time decides, not depth.
+        guard options.pace == .asap else { return 0 }
+        if event.operation == .commit { return 0 }
+        let depth = event.depth > 0 ? event.depth : depths.submit(event, source: source)
+        return min(depth, limit)
+    }
+
+    private func due(_ event: TraceEvent) -> UInt64 {
+        guard case .recorded(let speed) = options.pace else { return 0 }
+        let nanoseconds = Double(event.submitNanoseconds - plan.firstNanoseconds) / speed
+        return UInt64(nanoseconds + Self.leadNanoseconds)
+    }
+}

@@ -1,0 +1,167 @@
+import CIOReplay
+import CIOTrap
+import IOTrace
+
+/// What a trace needs, found by reading all of it before anything is touched.
+package struct ReplayPlan {
+    /// What one path of the trace needs.
+    struct Content {
+        let path: String
+        /// Bytes that must be there before the start.
+        var preparedBytes: UInt64 = 0
+        /// The first byte that no event reaches.
+        var end: UInt64 = 0
+        /// Bytes of the file before the start.
+        var sizeBytes: UInt64 = 0
+    }
+
+    /// The trace.
+    let path: String
+    /// The file table; nil where no event uses an entry.
+    private(set) var files: [TraceFile?] = []
+    /// For each file, the number of its content.
+    private(set) var contentOfFile: [Int] = []
+    /// The distinct paths.
+    private(set) var contents: [Content] = []
+    /// Recorded threads in the order in which they appear.
+    private(set) var sources: [UInt32: UInt16] = [:]
+    /// Events in all.
+    package private(set) var eventCount: UInt64 = 0
+    /// The longest read or write, as it will be made.
+    private(set) var lengthMax: UInt64 = 0
+    /// The largest depth of one thread; 0 if it has to be found out.
+    private(set) var depthMax: UInt32 = 0
+    /// Whether some depth has to be found out from times.
+    private(set) var hasUnknownDepth = false
+    /// The submit time of the first event.
+    private(set) var firstNanoseconds: UInt64 = .max
+    /// Whether the events come in the order of their times.
+    let isOrdered: Bool
+    /// A block under verification: 4096, or 512 if that fits the trace better.
+    private(set) var verifyBlock: UInt32 = 4096
+    /// Something to know about the trace; nil if it is complete.
+    package private(set) var warning: String?
+
+    private var ends: [UInt64] = []
+    private var readEnds: [UInt64] = []
+    private var isUsed: [Bool] = []
+    private var lastThread: UInt32?
+
+    /// Reads a trace to its end.
+    ///
+    /// - Throws: the error of the trace, or that no event can be replayed.
+    package init(trace path: String) throws(ReplayError) {
+        self.path = path
+        do throws(TraceError) {
+            var reader = try TraceReader(path: path)
+            isOrdered = reader.header.isOrdered
+            while let event = try reader.next() { take(event) }
+            for number in 0..<reader.fileCount {
+                let file = reader.file(UInt32(number))
+                files.append(number < isUsed.count && isUsed[number] ? file : nil)
+            }
+            note(reader.end, reader.totals)
+        } catch {
+            throw ReplayError(error.description)
+        }
+        if eventCount == 0 {
+            throw ReplayError("\(path): holds no event; record or generate a longer trace")
+        }
+        if sources.count > Int(IOTRAP_REPLAY_SOURCES_MAX) {
+            throw ReplayError(
+                "\(path): has \(sources.count) threads, over \(IOTRAP_REPLAY_SOURCES_MAX); "
+                    + "replay a part of it")
+        }
+        gatherContents()
+    }
+
+    private mutating func take(_ event: TraceEvent) {
+        eventCount += 1
+        firstNanoseconds = min(firstNanoseconds, event.submitNanoseconds)
+        if lastThread != event.thread {
+            lastThread = event.thread
+            if sources[event.thread] == nil {
+                sources[event.thread] = UInt16(truncatingIfNeeded: sources.count)
+            }
+        }
+        if ReplayDepth.isSynchronous(event.call) {
+            depthMax = max(depthMax, 1)
+        } else if event.depth == 0 {
+            hasUnknownDepth = true
+        } else {
+            depthMax = max(depthMax, event.depth)
+        }
+        guard event.file != TraceEvent.noFile else { return }
+        let number = Int(event.file)
+        while isUsed.count <= number {
+            isUsed.append(false)
+            ends.append(0)
+            readEnds.append(0)
+        }
+        isUsed[number] = true
+        guard event.operation.movesData, !event.isError else { return }
+        lengthMax = max(lengthMax, min(event.length, UInt64(IOTRAP_REPLAY_LENGTH_MAX)))
+        ends[number] = max(ends[number], event.end)
+        if event.operation == .read {
+            // A read at the end of a file found less than it asked for.
+            let moved = event.isComplete ? UInt64(max(0, event.result)) : event.length
+            let found = event.offset &+ min(event.length, moved)
+            if moved > 0 { readEnds[number] = max(readEnds[number], found) }
+        }
+        if (event.offset | event.length) & 4095 != 0 && (event.offset | event.length) & 511 == 0 {
+            verifyBlock = 512
+        }
+    }
+
+    private mutating func note(_ end: TraceReader.End, _ totals: TraceTotals) {
+        switch end {
+        case .torn(let offset, let bytes):
+            warning =
+                "\(path): ends within a chunk at byte \(offset); \(bytes) bytes are left out"
+        case .unfinished: warning = "\(path): has no end; its writer goes on or was killed"
+        case .complete where totals.dropped > 0:
+            warning = "\(path): \(totals.dropped) events were dropped when it was written"
+        default: break
+        }
+    }
+
+    private mutating func gatherContents() {
+        var numbers: [String: Int] = [:]
+        contentOfFile = [Int](repeating: 0, count: files.count)
+        for (index, file) in files.enumerated() {
+            guard let file else { continue }
+            let number = numbers[file.path] ?? contents.count
+            if number == contents.count {
+                contents.append(Content(path: file.path))
+                numbers[file.path] = number
+            }
+            contentOfFile[index] = number
+            let size = max(file.sizeBytes ?? 0, readEnds[index])
+            contents[number].sizeBytes = max(contents[number].sizeBytes, size)
+            contents[number].end = max(contents[number].end, ends[index])
+        }
+        for index in contents.indices {
+            contents[index].preparedBytes = min(contents[index].sizeBytes, contents[index].end)
+        }
+    }
+
+    /// Bytes that the files will take, of which parts may be there already.
+    var bytesNeeded: UInt64 {
+        contents.reduce(0) { sum, content in
+            // What is written behind the prepared part needs space as well.
+            let (next, isTooMuch) = sum.addingReportingOverflow(content.end)
+            return isTooMuch ? .max : next
+        }
+    }
+}
+
+/// How many requests of one thread may be in flight.
+enum ReplayDepth {
+    /// Whether the caller waits inside the call.
+    static func isSynchronous(_ call: TraceCall) -> Bool {
+        switch call {
+        case .ioSubmit, .aioRead, .aioWrite, .aioFsync, .lioListio, .ioUring, .block, .other: false
+        default: true
+        }
+    }
+}
