@@ -235,6 +235,18 @@ struct GenerateTests {
         }
     }
 
+    @Test("Files beyond all measure are refused, large ones are not")
+    func hugeFiles() throws {
+        let profile = try #require(Profile.named("hana-lob"))
+        let huge = [("lob.file-size", "1024T"), ("lob.files", "4096"), ("lob.align", "1")]
+        #expect(throws: TraceError.self) {
+            try LoadSpecification(profile, settings: huge, scale: 1000)
+        }
+        let large = try LoadSpecification(profile, settings: huge, seconds: 0.1)
+        _ = try large.generate(to: scratch("t"))
+        #expect(failure(of: scratch("t")) == nil)
+    }
+
     @Test("Every parameter of every profile can be given as it is shown")
     func parameters() throws {
         for profile in Profile.all {

@@ -23,7 +23,9 @@ struct StraceReader {
             do throws(TraceFault) {
                 try take(line, at: time, &target)
             } catch {
-                if case .line(_, let text) = error.reason { throw lines.failure(text) }
+                if case .system = error.reason {
+                    throw TraceError(path: target.path, reason: error.reason)
+                }
                 throw lines.failure(error.reason.text)
             }
         }

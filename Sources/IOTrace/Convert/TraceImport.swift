@@ -26,10 +26,23 @@ public enum TraceImport {
         header.isOrdered = true
         let writer = try TraceWriter(
             path: output, header: header, codec: codec, replaces: replaces)
-        var target = ImportTarget(writer)
+        var target = ImportTarget(writer, path: output)
         try target.addMetadata([
             ("producer", "iotrap trace import"), ("format", format.rawValue),
         ])
+        do throws(TraceError) {
+            try read(&lines, format, &target)
+        } catch {
+            // It is the line that names such a file.
+            if case .path = error.reason { throw lines.failure(error.reason.text) }
+            throw error
+        }
+        return try target.finish()
+    }
+
+    private static func read(
+        _ lines: inout LineReader, _ format: ImportFormat, _ target: inout ImportTarget
+    ) throws(TraceError) {
         switch format {
         case .iolog2, .iolog3:
             var log = FioLogReader(version: format == .iolog2 ? 2 : 3)
@@ -41,7 +54,6 @@ public enum TraceImport {
             var log = BlkparseReader()
             try log.read(&lines, &target)
         }
-        return try target.finish()
     }
 }
 
@@ -50,6 +62,9 @@ public enum TraceImport {
 struct ImportTarget: ~Copyable {
     /// What does not fit or is not understood.
     var report = ConversionReport()
+
+    /// The trace that is made.
+    let path: String
 
     private var writer: TraceWriter
     private var files: [String: UInt32] = [:]
@@ -62,7 +77,8 @@ struct ImportTarget: ~Copyable {
     /// Events that wait at most; the oldest is then taken to have never completed.
     private static let waitingMax = 1 << 18
 
-    init(_ writer: consuming TraceWriter) {
+    init(_ writer: consuming TraceWriter, path: String) {
+        self.path = path
         self.writer = writer
     }
 

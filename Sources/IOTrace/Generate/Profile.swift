@@ -94,6 +94,9 @@ public struct LoadSpecification: Sendable {
                 }
             }
             scale(&plan)
+            if plan.fileBytes > (1 << 62) / plan.files {
+                throw Self.failure("\(part.name).file-size times files is over 2^62 bytes")
+            }
             plans.append(plan)
         }
         for plan in plans {
