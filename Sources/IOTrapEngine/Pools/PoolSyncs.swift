@@ -160,7 +160,8 @@ enum PoolSyncs {
     static func refuse(_ s: State, _ request: Request, _ file: PoolFiles.File) -> Bool {
         var isWanted = false
         PoolFiles.forEach(device: file.pointee.device, inode: file.pointee.inode) { _, record in
-            isWanted = isWanted || unsynced(record) != 0
+            isWanted =
+                isWanted || unsynced(record) != 0
                 || PoolFiles.lostWord(record).pointee.load(ordering: .relaxed) != 0
         }
         let isOwnSynced = request.pointee.flags & withoutHome != 0
