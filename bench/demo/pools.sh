@@ -36,10 +36,15 @@ pool_row() {
 
 # Writes and reads back; on the side `iotrap` the server of one link is killed in the middle.
 pool_kill_measure() {
-	local killer=
+	local killer= tries
 	if [ "$1" = iotrap ]; then
 		(
-			sleep 1
+			# Once it carries writes, which the paths that the program did not open do later.
+			for ((tries = 0; tries < 100; tries++)); do
+				bash "$bench/testbeds/links.sh" show "$links" 2 | grep -q '^writes=[1-9]' && break
+				sleep 0.1
+			done
+			sleep 0.3
 			exec bash "$bench/testbeds/links.sh" kill "$links" 2
 		) >"$work/links.log" 2>&1 &
 		killer=$!
