@@ -119,6 +119,7 @@ bench:
 	@bash bench/deps.sh bench
 	@$(MAKE) --no-print-directory all
 	@bash bench/run.sh
+	@bash bench/run.sh --replay
 bench-pools:
 	@bash bench/deps.sh bench
 	@$(MAKE) --no-print-directory all
