@@ -62,7 +62,8 @@ enum ReplayHelp {
         empty, or made by iotrap replay or kpi. Full size needs 16 GiB of room.
 
         --volume NAME    data: random, log: sequential
-        --quick          files of a 64th of the size; no certification run, and it says so
+        --quick          files of a 64th of the size, 32 blocks at least; no certification run,
+                         and it says so
         --both           plain and under iotrap, each line of the table in turns
         --json OUT       also writes the results to a file
         --force          uses a DIR that holds other files
