@@ -96,6 +96,7 @@ package final class Replay {
         run.processor = processor
         run.isPartial = !isWhole || session.isStopped
         run.skipped = feeder.skippedCount
+        run.passed = feeder.passedCount
         run.foreign = feeder.foreign
         try refuseFailure(session)
         return run
@@ -109,6 +110,7 @@ package final class Replay {
         settings.files = UInt32(plan.files.count)
         settings.contents = UInt32(plan.contents.count)
         settings.length_max = plan.lengthMax
+        settings.is_timed = options.pace == .asap ? 0 : 1
         if let run {
             settings.verify_block = plan.verifyBlock
             settings.run = run
