@@ -16,6 +16,8 @@ struct ReplayFeeder {
 
     /// Events that failed when they were recorded, which are left out.
     private(set) var skippedCount: UInt64 = 0
+    /// Opens and closes, which are passed over: files stay open.
+    private(set) var passedCount: UInt64 = 0
     /// What is not kept because other ranks replay it.
     private(set) var foreign = ReplayRun.Foreign()
 
@@ -86,6 +88,9 @@ struct ReplayFeeder {
             if anyFile == nil { request.operation = TraceOperation.commit.rawValue }
         } else if isOfNoFile || event.isError {
             if event.isError { skippedCount += 1 }
+            request.operation = TraceOperation.commit.rawValue
+        } else if event.operation == .open || event.operation == .close {
+            passedCount += 1
             request.operation = TraceOperation.commit.rawValue
         } else {
             request.file = event.file

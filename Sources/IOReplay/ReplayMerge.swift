@@ -140,6 +140,7 @@ extension ReplayRun {
         processor.user += other.processor.user
         processor.system += other.processor.system
         skipped &+= other.skipped
+        passed &+= other.passed
         foreign.dependencies &+= other.foreign.dependencies
         foreign.syncs &+= other.foreign.syncs
         isVerified = isVerified || other.isVerified

@@ -13,6 +13,14 @@ package struct ReplayPlan {
         var end: UInt64 = 0
         /// Bytes of the file before the start.
         var sizeBytes: UInt64 = 0
+        /// Where reads ended that found something.
+        var readEnd: UInt64 = 0
+        /// The same without what had been written before, in the order of the trace.
+        var unwrittenEnd: UInt64 = 0
+        /// Where the file ended for what was written to it so far.
+        var writtenEnd: UInt64 = 0
+        /// A read found less than it asked for: the file must be no longer than it was.
+        var hasEnded = false
     }
 
     /// The trace.
@@ -51,17 +59,10 @@ package struct ReplayPlan {
     /// Something to know about the trace; nil if it is complete.
     package private(set) var warning: String?
 
-    /// What events ask of an entry of the file table.
-    private struct Use {
-        var isUsed = false
-        var end: UInt64 = 0
-        var readEnd: UInt64 = 0
-        var weight: UInt64 = 0
-        /// Whether a rank that replays none of the writes here makes some.
-        var hasForeignWrites = false
-    }
-
-    private var uses: [Use] = []
+    private var numbers: [String: Int] = [:]
+    private var isUsed: [Bool] = []
+    /// Entries of the file table that events of other ranks write.
+    private var foreignFiles: Set<Int> = []
     private var lastThread: (number: UInt32, source: Int)?
     private var history: StreamHistory
     /// What a request weighs beside its bytes.
@@ -95,10 +96,10 @@ package struct ReplayPlan {
         do throws(TraceError) {
             var reader = try TraceReader(path: path)
             isOrdered = reader.header.isOrdered
-            while let event = try reader.next() { take(event) }
+            while let event = try reader.next() { take(event, reader.file(event.file)) }
             for number in 0..<reader.fileCount {
                 let file = reader.file(UInt32(number))
-                files.append(number < uses.count && uses[number].isUsed ? file : nil)
+                files.append(number < isUsed.count && isUsed[number] ? file : nil)
             }
             note(reader.end, reader.totals)
         } catch {
@@ -112,13 +113,11 @@ package struct ReplayPlan {
         gatherContents()
     }
 
-    private mutating func take(_ event: TraceEvent) {
+    private mutating func take(_ event: TraceEvent, _ file: TraceFile?) {
         readCount += 1
         if let share {
             if !share.isOwn(event, history) {
-                if event.operation == .write && share.rank.share == .thread {
-                    use(of: event.file) { $0.hasForeignWrites = true }
-                }
+                if event.operation == .write { foreignFiles.insert(Int(event.file)) }
                 return
             }
             history.append(event)
@@ -134,30 +133,52 @@ package struct ReplayPlan {
         } else {
             depthMax = max(depthMax, event.depth)
         }
-        guard event.file != TraceEvent.noFile else { return }
-        use(of: event.file) { use in
-            use.isUsed = true
-            use.weight &+= weight
-        }
-        guard event.operation.movesData, !event.isError else { return }
+        guard event.file != TraceEvent.noFile, let file else { return }
+        let content = use(file, Int(event.file))
+        contentWeights[content] &+= weight
+        guard !event.isError else { return }
+        if event.operation == .truncate { contents[content].writtenEnd = event.offset }
+        guard event.operation.movesData else { return }
         lengthMax = max(lengthMax, min(event.length, UInt64(IOTRAP_REPLAY_LENGTH_MAX)))
-        use(of: event.file) { use in
-            use.end = max(use.end, event.end)
-            if event.operation == .write { return }
-            // A read at the end of a file found less than it asked for.
-            let moved = event.isComplete ? UInt64(max(0, event.result)) : event.length
-            let found = event.offset &+ min(event.length, moved)
-            if moved > 0 { use.readEnd = max(use.readEnd, found) }
-        }
+        note(event, &contents[content])
         if (event.offset | event.length) & 4095 != 0 && (event.offset | event.length) & 511 == 0 {
             verifyBlock = 512
         }
     }
 
-    @inline(__always)
-    private mutating func use(of file: UInt32, _ change: (inout Use) -> Void) {
-        while uses.count <= Int(file) { uses.append(Use()) }
-        change(&uses[Int(file)])
+    /// The content of a file that an event uses.
+    private mutating func use(_ file: TraceFile, _ number: Int) -> Int {
+        while isUsed.count <= number {
+            isUsed.append(false)
+            contentOfFile.append(0)
+        }
+        if isUsed[number] { return contentOfFile[number] }
+        isUsed[number] = true
+        let content = numbers[file.path] ?? contents.count
+        if content == contents.count {
+            contents.append(Content(path: file.path))
+            contentWeights.append(0)
+            numbers[file.path] = content
+        }
+        contentOfFile[number] = content
+        contents[content].sizeBytes = max(contents[content].sizeBytes, file.sizeBytes ?? 0)
+        return content
+    }
+
+    /// What a read or a write says of how long its file was.
+    private func note(_ event: TraceEvent, _ content: inout Content) {
+        content.end = max(content.end, event.end)
+        if event.operation == .write {
+            content.writtenEnd = max(content.writtenEnd, event.end)
+            return
+        }
+        // A read at the end of a file found less than it asked for.
+        let moved = event.isComplete ? UInt64(max(0, event.result)) : event.length
+        if moved < event.length { content.hasEnded = true }
+        guard moved > 0 else { return }
+        let found = event.offset &+ min(event.length, moved)
+        content.readEnd = max(content.readEnd, found)
+        if found > content.writtenEnd { content.unwrittenEnd = max(content.unwrittenEnd, found) }
     }
 
     private mutating func source(of thread: UInt32) -> Int {
@@ -174,9 +195,7 @@ package struct ReplayPlan {
     /// Files that ranks share are prepared alike by all of them.
     private mutating func adopt(_ whole: ReplayPlan) {
         var isForeign = [Bool](repeating: false, count: whole.contents.count)
-        for (file, use) in uses.enumerated() where use.hasForeignWrites {
-            isForeign[whole.contentOfFile[file]] = true
-        }
+        for file in foreignFiles { isForeign[whole.contentOfFile[file]] = true }
         for (file, entry) in files.enumerated() where entry != nil {
             let number = whole.contentOfFile[file]
             contents[contentOfFile[file]] = whole.contents[number]
@@ -197,26 +216,15 @@ package struct ReplayPlan {
     }
 
     private mutating func gatherContents() {
-        var numbers: [String: Int] = [:]
-        contentOfFile = [Int](repeating: 0, count: files.count)
-        for (index, file) in files.enumerated() {
-            guard let file else { continue }
-            let number = numbers[file.path] ?? contents.count
-            if number == contents.count {
-                contents.append(Content(path: file.path))
-                contentWeights.append(0)
-                numbers[file.path] = number
-            }
-            contentOfFile[index] = number
-            let size = max(file.sizeBytes ?? 0, uses[index].readEnd)
-            contents[number].sizeBytes = max(contents[number].sizeBytes, size)
-            contents[number].end = max(contents[number].end, uses[index].end)
-            contentWeights[number] &+= uses[index].weight
-        }
-        isWrittenByOthers = [Bool](repeating: false, count: contents.count)
+        contentOfFile += [Int](repeating: 0, count: files.count - contentOfFile.count)
         for index in contents.indices {
+            // In the order of another trace nobody knows what was there when it was read.
+            let isExact = isOrdered && contents[index].hasEnded
+            let read = isExact ? contents[index].unwrittenEnd : contents[index].readEnd
+            contents[index].sizeBytes = max(contents[index].sizeBytes, read)
             contents[index].preparedBytes = min(contents[index].sizeBytes, contents[index].end)
         }
+        isWrittenByOthers = [Bool](repeating: false, count: contents.count)
     }
 
     /// Bytes that the files will take, of which parts may be there already.

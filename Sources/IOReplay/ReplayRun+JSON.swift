@@ -46,6 +46,7 @@ extension ReplayRun {
         self.submissions = submissions
         depthMax = depth
         self.skipped = skipped
+        passed = number("opens_and_closes_passed") ?? 0
         processor.user = value["cpu_user_seconds"]?.number ?? 0
         processor.system = value["cpu_system_seconds"]?.number ?? 0
         foreign.dependencies = number("dependencies_not_kept") ?? 0

@@ -72,6 +72,8 @@ package struct ReplayRun: Sendable {
     package var processor: (user: Double, system: Double) = (0, 0)
     /// Events that failed when they were recorded, left out.
     package var skipped: UInt64 = 0
+    /// Events that say that a file was opened or closed, which are passed over.
+    package var passed: UInt64 = 0
     /// Of a rank: what it did not keep.
     package var foreign = Foreign()
     /// Of several ranks: how many, and how far apart they began.
