@@ -58,6 +58,8 @@ struct Mode: CustomStringConvertible, Sendable {
         // As on kernels where a ring cannot do without a descriptor of its own.
         Mode(mode: "force", settings: "ring-descriptor=visible"),
         emulated,
+        // Kernel workers look descriptors up late.
+        Mode(mode: "force", settings: "offload=on", prefix: "libaio_close"),
     ]
     /// As when /proc/sys/fs/aio-max-nr is used up: contexts of libaio without the kernel's.
     static let emulated = Mode(mode: "force", settings: "aio-context=own", prefix: "libaio_")

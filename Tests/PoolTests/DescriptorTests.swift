@@ -114,15 +114,23 @@ extension Pools {
         @Test("What is closed while requests are under way ends well")
         func closedInFlight() throws {
             try with { links, driver, file in
-                try links.setAll("latency-us=20000")
-                let start = "start libaio write \(file) 0 65536 64 2"
-                try driver.expect(start, "started 64")
-                try driver.expect("close_range 3 60", "0")
                 let other = try driver.open(links.path(0, "other"))
-                try driver.transfer("write", other, sequence: 3)
-                try driver.expect("reap", "ok")
-                try links.expectBacking(sequence: 2)
-                try links.expectBacking("other", sequence: 3)
+                try driver.transfer("write", other, sequence: 1)
+                try driver.expect("close \(other)", "0")
+                // Its number is another file's while the requests begin, or end.
+                for round in 1..<20 {
+                    try links.setAll("latency-us=\(round % 4 * 5000)")
+                    let file = round == 1 ? file : try driver.open(links.path(0))
+                    let start = "start libaio write \(file) 0 65536 64 \(2 * round)"
+                    try driver.expect(start, "started 64")
+                    try driver.expect("close_range 3 60", "0")
+                    let other = try driver.open(links.path(0, "other"))
+                    try driver.expect("reap", "ok")
+                    try links.expectBacking("other", sequence: 2 * round - 1)
+                    try driver.transfer("write", other, sequence: 2 * round + 1)
+                    try driver.expect("close \(other)", "0")
+                    try links.expectBacking(sequence: 2 * round)
+                }
             }
         }
 

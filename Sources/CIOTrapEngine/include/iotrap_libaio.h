@@ -23,6 +23,9 @@ struct iotrap_caller {
 	int32_t error;      /* why there is no ring; 0: not tried */
 	uint32_t strays;    /* waits elsewhere, with requests in flight */
 	uint32_t waits;     /* for a context's word, in the ring */
+	int32_t has_files;  /* a table of files in the ring: 0 not yet, -1 the kernel has none */
+	uint64_t held;      /* a bit for each place in it that is taken */
+	uint64_t left;      /* and for those whose requests have ended */
 };
 
 #define IOTRAP_CALLERS 512u
@@ -183,6 +186,7 @@ IOTRAP_WORD(caller, uint32_t, in_flight)
 IOTRAP_WORD(caller, uint32_t, writes)
 IOTRAP_WORD(caller, int32_t, thread_id)
 IOTRAP_WORD(caller, uint32_t, waits)
+IOTRAP_WORD(caller, uint64_t, left)
 IOTRAP_WORD(context, uint32_t, lock)
 IOTRAP_WORD(context, uint32_t, flags)
 IOTRAP_WORD(context, uint32_t, users)

@@ -33,6 +33,7 @@ enum CallerRing {
         caller.pointee.writes = 0
         caller.pointee.waits = 0
         caller.pointee.lock = 0
+        HeldFiles.reset(caller)
         thread.pointee.caller = caller
         var error: Int32 = 0
         let hidden: Int32 = process.pointee.configuration.hidesRingDescriptor ? 1 : 0
@@ -108,10 +109,12 @@ enum CallerRing {
                 writesWord(caller).pointee.wrappingSubtract(1, ordering: .relaxed)
             }
             inFlightWord(caller).pointee.wrappingSubtract(1, ordering: .relaxed)
+            HeldFiles.leave(caller, request)
             if now == 0 && request.pointee.started_ns != 0 { now = iotrap_clock() }
             ContextEvents.finish(
                 thread, request, result: result, now: request.pointee.started_ns != 0 ? now : 0)
         }
+        if caller == thread.pointee.caller { HeldFiles.sweep(caller) }
     }
 
     /// The thread ends: waits for its requests, which the kernel would else cancel, and gives the

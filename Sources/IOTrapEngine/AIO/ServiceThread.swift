@@ -266,7 +266,9 @@ enum ServiceThread {
     ) {
         if mayRunAgain(request, result) {
             request.pointee.comparison += 1
-            request.pointee.flags |= UInt8(IOTRAP_SUBMIT_OFFLOAD)
+            if StreamWrites.pin(s, request) {
+                request.pointee.flags |= UInt8(IOTRAP_SUBMIT_OFFLOAD)
+            }
             issue(s, request)
         } else if !StreamWrites.goOn(s, request, result) {
             let total = StreamWrites.total(request, result)
@@ -279,7 +281,7 @@ enum ServiceThread {
     private static let attempts: UInt32 = 3
 
     /// True when the ring gave up where a plain call would have gone on; a kernel worker waits as
-    /// long as it takes. A worker looks the descriptor up late, so not once it was closed.
+    /// long as it takes. Not once the descriptor was closed.
     private static func mayRunAgain(_ request: Request, _ result: Int32) -> Bool {
         result < 0 && request.pointee.comparison < attempts
             && UInt32(request.pointee.order) & IOTRAP_REQUEST_STORAGE != 0

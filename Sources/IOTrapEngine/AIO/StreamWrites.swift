@@ -45,7 +45,12 @@ enum StreamWrites {
     /// A descriptor with a write in flight is about to be closed: its file is kept for the rest.
     /// Without room for it the write ends short.
     static func hold(_ s: State, _ request: Request) {
-        guard isOne(request) else { return }
+        if isOne(request) { _ = pin(s, request) }
+    }
+
+    /// Keeps the file of a request until that has ended; false when there is no room.
+    static func pin(_ s: State, _ request: Request) -> Bool {
+        if isHeld(request) { return true }
         let ring = s.pointee.ring
         if s.pointee.heldFiles == nil, Pools.areActive { _ = PoolService.state(s) }
         if s.pointee.heldFiles == nil {
@@ -57,10 +62,11 @@ enum StreamWrites {
         let slot = UInt32((~taken).trailingZeroBitCount)
         guard slot < IOTRAP_RING_FILES_MAX,
             iotrap_ring_hold_file(ring, slot, request.pointee.descriptor) >= 0
-        else { return }
+        else { return false }
         s.pointee.heldFiles = taken | 1 << UInt64(slot)
         request.pointee.file = slot + 1
         request.pointee.flags |= UInt8(IOTRAP_SUBMIT_HELD)
+        return true
     }
 
     static func letGo(_ s: State, _ request: Request) {

@@ -214,7 +214,10 @@ private struct Batch {
             return false
         }
         let isSync = Requests.isSync(request)
-        request.pointee.flags = UInt8(isSync ? IOTRAP_SUBMIT_DRAIN : offload.flags)
+        request.pointee.flags = UInt8(isSync ? IOTRAP_SUBMIT_DRAIN : 0)
+        if offload.flags != 0, !isSync, HeldFiles.hold(caller, request) {
+            request.pointee.flags = UInt8(offload.flags | IOTRAP_SUBMIT_HELD)
+        }
         request.pointee.destination = UInt8(IOTRAP_TO_CONTEXT.rawValue)
         request.pointee.order = 0
         request.ownerWord.pointee.store(
@@ -227,6 +230,7 @@ private struct Batch {
         if iotrap_ring_queue_request(ring, request) == 0 {
             _ = iotrap_ring_enter(ring, 0, UInt64.max, nil)
             guard iotrap_ring_queue_request(ring, request) != 0 else {
+                HeldFiles.leave(caller, request)
                 RequestPool.give(request)
                 return false
             }
@@ -268,6 +272,7 @@ private struct Batch {
             }
             ContextTable.ringInFlight(context).pointee.wrappingSubtract(1, ordering: .relaxed)
             CallerRing.inFlightWord(caller).pointee.wrappingSubtract(1, ordering: .relaxed)
+            HeldFiles.leave(caller, request)
             RequestPool.give(request)
             refused += 1
         }

@@ -21,7 +21,7 @@ enum PoolPieces {
         piece.pointee.comparison = number
         piece.pointee.data |= 1 << UInt64(number)
         piece.pointee.started_ns = iotrap_clock()
-        aim(p, piece, number)
+        aim(s, p, piece, number)
         // Before it is written: a sync that begins later must find the bit.
         if writes { noteWrite(piece, file) }
         if piece.pointee.epoch == 0 { borrow(p, piece, file) }
@@ -55,22 +55,33 @@ enum PoolPieces {
     /// in the background, of at most 1 MiB). Kernel workers wait for that, one path's beside
     /// another's; this thread would keep all paths waiting. Not through the page cache: there FUSE
     /// lets a reader see old pages while another, who saw the file change, is dropping them.
-    static func aim(_ p: Pool, _ piece: Request, _ number: UInt32) {
+    private static func aim(_ s: State, _ p: Pool, _ piece: Request, _ number: UInt32) {
         let file = PoolFiles.file(piece.pointee.pool_file - 1)
-        let isVirtual: Bool
-        if number == file.pointee.home {
-            isVirtual = iotrap_device_is_virtual(file.pointee.device) != 0
-            piece.pointee.flags = 0
-            piece.pointee.file = 0
-        } else {
+        let isDirect = file.pointee.status_flags & OpenFlags.direct != 0
+        piece.pointee.flags = 0
+        piece.pointee.file = 0
+        if number != file.pointee.home {
             let sibling = PoolSiblings.sibling(p, piece.pointee.pool_file - 1, number)
-            isVirtual = sibling.pointee.is_virtual != 0
             piece.pointee.flags = UInt8(IOTRAP_SUBMIT_HELD)
             piece.pointee.file = UInt32(sibling.pointee.slot)
+            if piece.pointee.file != 0 { p.pointee.slots.enter(piece.pointee.file - 1) }
+            if isDirect && sibling.pointee.is_virtual != 0 {
+                piece.pointee.flags |= UInt8(IOTRAP_SUBMIT_OFFLOAD)
+            }
+        } else if isDirect, iotrap_device_is_virtual(file.pointee.device) != 0,
+            // By the time a worker looks, the program may have closed it, and opened another.
+            let slot = p.pointee.slots.pin(s.pointee.ring, piece.pointee.descriptor)
+        {
+            piece.pointee.flags = UInt8(IOTRAP_SUBMIT_HELD | IOTRAP_SUBMIT_OFFLOAD)
+            piece.pointee.file = slot + 1
         }
-        if isVirtual && file.pointee.status_flags & OpenFlags.direct != 0 {
-            piece.pointee.flags |= UInt8(IOTRAP_SUBMIT_OFFLOAD)
-        }
+    }
+
+    /// A piece needs its file no longer.
+    private static func letGo(_ s: State, _ p: Pool, _ piece: Request) {
+        guard piece.pointee.file != 0 else { return }
+        p.pointee.slots.leave(s.pointee.ring, piece.pointee.file - 1)
+        piece.pointee.file = 0
     }
 
     /// Lets a read go to memory of the engine's own, where a path may be given up.
@@ -159,6 +170,7 @@ enum PoolPieces {
         let writes = Requests.writes(piece)
         let nanoseconds = now &- piece.pointee.started_ns
         remove(p, piece, path)
+        letGo(s, p, piece)
         let hasFailed = PoolHealth.isPathError(result)
         p.pointee.models[Int(path)].ended(
             bytes: bytes(piece), isBulk: isBulk(piece), took: nanoseconds, now: now,

@@ -128,7 +128,7 @@ enum PoolSiblings {
         }
     }
 
-    /// Lets go of the file in a slot. Requests that the kernel has keep it open until they end.
+    /// Lets go of the file in a slot. Requests that are in flight keep it open until they end.
     static func close(_ s: State, _ p: Pool, _ index: UInt32, _ number: UInt32) {
         let file = PoolFiles.file(index)
         let record = sibling(p, index, number)
@@ -136,8 +136,7 @@ enum PoolSiblings {
             ~(UInt64(1) << UInt64(number)) | 1 << UInt64(file.pointee.home), ordering: .relaxed)
         guard record.pointee.slot != 0 else { return }
         let slot = UInt32(record.pointee.slot) - 1
-        _ = iotrap_ring_hold_file(s.pointee.ring, slot, -1)
-        p.pointee.slots.give(slot)
+        p.pointee.slots.empty(s.pointee.ring, slot)
         record.pointee.slot = 0
         p.pointee.links[Int(PoolService.path(file, number))].files &-= 1
     }

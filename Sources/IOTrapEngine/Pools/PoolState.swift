@@ -107,6 +107,10 @@ struct PoolSlots {
     /// How many there are; 0 when the kernel has none for us.
     let count: UInt32
     private var used = InlineArray<32, UInt64>(repeating: 0)
+    /// Pieces in flight by place. A kernel worker looks a file up when it begins.
+    private var users = InlineArray<2048, UInt16>(repeating: 0)
+    /// A bit for each place that is to be emptied when it has no users left.
+    private var leaving = InlineArray<32, UInt64>(repeating: 0)
 
     init(ring: OpaquePointer) {
         let made = iotrap_ring_make_files(ring, PoolSlots.first + PoolSlots.limit)
@@ -126,8 +130,40 @@ struct PoolSlots {
         return nil
     }
 
-    mutating func give(_ slot: UInt32) {
+    private mutating func give(_ slot: UInt32) {
         let index = slot - PoolSlots.first
         used[Int(index / 64)] &= ~(1 << UInt64(index % 64))
+        leaving[Int(index / 64)] &= ~(1 << UInt64(index % 64))
+    }
+
+    mutating func enter(_ slot: UInt32) { users[Int(slot - PoolSlots.first)] += 1 }
+
+    mutating func leave(_ ring: OpaquePointer, _ slot: UInt32) {
+        let index = slot - PoolSlots.first
+        users[Int(index)] -= 1
+        if leaving[Int(index / 64)] >> UInt64(index % 64) & 1 != 0 { empty(ring, slot) }
+    }
+
+    /// Gives a place back, once the last piece has left it.
+    mutating func empty(_ ring: OpaquePointer, _ slot: UInt32) {
+        let index = slot - PoolSlots.first
+        if users[Int(index)] != 0 {
+            leaving[Int(index / 64)] |= 1 << UInt64(index % 64)
+            return
+        }
+        _ = iotrap_ring_hold_file(ring, slot, -1)
+        give(slot)
+    }
+
+    /// Puts the file of a descriptor in a place, for one piece; nil when there is none.
+    mutating func pin(_ ring: OpaquePointer, _ descriptor: Int32) -> UInt32? {
+        guard count > 0, let slot = take() else { return nil }
+        guard iotrap_ring_hold_file(ring, slot, descriptor) >= 0 else {
+            give(slot)
+            return nil
+        }
+        enter(slot)
+        empty(ring, slot)
+        return slot
     }
 }

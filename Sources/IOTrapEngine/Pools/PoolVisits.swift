@@ -243,10 +243,8 @@ enum PoolVisits {
         }
         guard let samples = visit.pointee.samples else { return false }
         let ofHome = visit.pointee.step == .sampleHome
-        // It may be a path that does not answer, whatever it is.
-        request.pointee.flags = UInt8(IOTRAP_SUBMIT_OFFLOAD)
         if !ofHome {
-            request.pointee.flags |= UInt8(IOTRAP_SUBMIT_HELD)
+            request.pointee.flags = UInt8(IOTRAP_SUBMIT_HELD)
             request.pointee.file = visit.pointee.slot
         }
         let blocks = max(0, size(visit) - 1) / Int64(sampleBytes)
@@ -456,8 +454,7 @@ enum PoolVisits {
 
     private static func dropSlot(_ s: State, _ p: Pool, _ visit: Visit) {
         guard visit.pointee.slot != 0 else { return }
-        _ = iotrap_ring_hold_file(s.pointee.ring, visit.pointee.slot - 1, -1)
-        p.pointee.slots.give(visit.pointee.slot - 1)
+        p.pointee.slots.empty(s.pointee.ring, visit.pointee.slot - 1)
         visit.pointee.slot = 0
     }
 }
