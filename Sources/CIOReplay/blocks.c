@@ -149,7 +149,7 @@ static void fill_piece(char *buffer, uint64_t at, uint64_t bytes, uint32_t block
 int iotrap_replay_prepare(int descriptor, uint64_t from, uint64_t to, uint32_t verify_block,
 			  uint32_t run, uint32_t content, const volatile int *stop)
 {
-	char *buffer = aligned_alloc(4096, PREPARE_BYTES + 8);
+	char *buffer = aligned_alloc(4096, PREPARE_BYTES + 4096);
 	int error = 0;
 
 	if (!buffer)

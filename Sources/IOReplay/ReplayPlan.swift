@@ -96,7 +96,13 @@ package struct ReplayPlan {
         do throws(TraceError) {
             var reader = try TraceReader(path: path)
             isOrdered = reader.header.isOrdered
-            while let event = try reader.next() { take(event, reader.file(event.file)) }
+            while let event = try reader.next() {
+                if !isOwn(event) { continue }
+                if isNew(event.file), let file = reader.file(event.file) {
+                    use(file, Int(event.file))
+                }
+                take(event)
+            }
             for number in 0..<reader.fileCount {
                 let file = reader.file(UInt32(number))
                 files.append(number < isUsed.count && isUsed[number] ? file : nil)
@@ -113,15 +119,24 @@ package struct ReplayPlan {
         gatherContents()
     }
 
-    private mutating func take(_ event: TraceEvent, _ file: TraceFile?) {
+    /// Counts an event, and says whether it is replayed.
+    private mutating func isOwn(_ event: TraceEvent) -> Bool {
         readCount += 1
-        if let share {
-            if !share.isOwn(event, history) {
-                if event.operation == .write { foreignFiles.insert(Int(event.file)) }
-                return
-            }
-            history.append(event)
+        guard let share else { return true }
+        if !share.isOwn(event, history) {
+            if event.operation == .write { foreignFiles.insert(Int(event.file)) }
+            return false
         }
+        history.append(event)
+        return true
+    }
+
+    private func isNew(_ file: UInt32) -> Bool {
+        if file == TraceEvent.noFile { return false }
+        return Int(file) >= isUsed.count || !isUsed[Int(file)]
+    }
+
+    private mutating func take(_ event: TraceEvent) {
         eventCount += 1
         firstNanoseconds = min(firstNanoseconds, event.submitNanoseconds)
         let weight = event.operation.movesData ? event.length &+ Self.requestWeight : 0
@@ -133,8 +148,8 @@ package struct ReplayPlan {
         } else {
             depthMax = max(depthMax, event.depth)
         }
-        guard event.file != TraceEvent.noFile, let file else { return }
-        let content = use(file, Int(event.file))
+        guard event.file != TraceEvent.noFile else { return }
+        let content = contentOfFile[Int(event.file)]
         contentWeights[content] &+= weight
         guard !event.isError else { return }
         if event.operation == .truncate { contents[content].writtenEnd = event.offset }
@@ -146,13 +161,12 @@ package struct ReplayPlan {
         }
     }
 
-    /// The content of a file that an event uses.
-    private mutating func use(_ file: TraceFile, _ number: Int) -> Int {
+    /// Finds the content of a file that an event uses, or makes it.
+    private mutating func use(_ file: TraceFile, _ number: Int) {
         while isUsed.count <= number {
             isUsed.append(false)
             contentOfFile.append(0)
         }
-        if isUsed[number] { return contentOfFile[number] }
         isUsed[number] = true
         let content = numbers[file.path] ?? contents.count
         if content == contents.count {
@@ -162,7 +176,6 @@ package struct ReplayPlan {
         }
         contentOfFile[number] = content
         contents[content].sizeBytes = max(contents[content].sizeBytes, file.sizeBytes ?? 0)
-        return content
     }
 
     /// What a read or a write says of how long its file was.

@@ -89,14 +89,6 @@ struct RankShare {
             return history.find(event.after, before: event) != .foreign
         }
     }
-
-    /// The rank of an event that has a file.
-    func owner(of event: TraceEvent) -> Int {
-        switch rank.share {
-        case .thread: rankOfThread[event.thread] ?? 0
-        case .file: rankOfFile[Int(event.file)]
-        }
-    }
 }
 
 /// The hash of Fowler, Noll and Vo, over whole numbers.
