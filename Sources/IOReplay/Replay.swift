@@ -83,6 +83,7 @@ package final class Replay {
         run.processor = processor
         run.isPartial = !isWhole || session.isStopped
         run.skipped = feeder.skippedCount
+        run.passed = feeder.passedCount
         try refuseFailure(session)
         return run
     }

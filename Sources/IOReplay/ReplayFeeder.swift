@@ -18,6 +18,8 @@ struct ReplayFeeder {
 
     /// Events that failed when they were recorded, which are left out.
     private(set) var skippedCount: UInt64 = 0
+    /// Opens and closes, which are passed over: files stay open.
+    private(set) var passedCount: UInt64 = 0
     /// Dependencies on events of other ranks, which are left out.
     private(set) var foreignCount: UInt64 = 0
 
@@ -80,6 +82,9 @@ struct ReplayFeeder {
             request.file = UInt32(plan.files.firstIndex { $0 != nil } ?? 0)
         } else if isOfNoFile || event.isError {
             if event.isError { skippedCount += 1 }
+            request.operation = TraceOperation.commit.rawValue
+        } else if event.operation == .open || event.operation == .close {
+            passedCount += 1
             request.operation = TraceOperation.commit.rawValue
         } else {
             request.file = event.file

@@ -13,6 +13,14 @@ package struct ReplayPlan {
         var end: UInt64 = 0
         /// Bytes of the file before the start.
         var sizeBytes: UInt64 = 0
+        /// Where reads ended that found something.
+        var readEnd: UInt64 = 0
+        /// The same without what had been written before, in the order of the trace.
+        var unwrittenEnd: UInt64 = 0
+        /// Where the file ended for what was written to it so far.
+        var writtenEnd: UInt64 = 0
+        /// A read found less than it asked for: the file must be no longer than it was.
+        var hasEnded = false
     }
 
     /// The trace.
@@ -42,8 +50,7 @@ package struct ReplayPlan {
     /// Something to know about the trace; nil if it is complete.
     package private(set) var warning: String?
 
-    private var ends: [UInt64] = []
-    private var readEnds: [UInt64] = []
+    private var numbers: [String: Int] = [:]
     private var isUsed: [Bool] = []
     private var lastThread: UInt32?
 
@@ -55,7 +62,7 @@ package struct ReplayPlan {
         do throws(TraceError) {
             var reader = try TraceReader(path: path)
             isOrdered = reader.header.isOrdered
-            while let event = try reader.next() { take(event) }
+            while let event = try reader.next() { take(event, reader.file(event.file)) }
             for number in 0..<reader.fileCount {
                 let file = reader.file(UInt32(number))
                 files.append(number < isUsed.count && isUsed[number] ? file : nil)
@@ -75,7 +82,7 @@ package struct ReplayPlan {
         gatherContents()
     }
 
-    private mutating func take(_ event: TraceEvent) {
+    private mutating func take(_ event: TraceEvent, _ file: TraceFile?) {
         eventCount += 1
         firstNanoseconds = min(firstNanoseconds, event.submitNanoseconds)
         if lastThread != event.thread {
@@ -91,26 +98,50 @@ package struct ReplayPlan {
         } else {
             depthMax = max(depthMax, event.depth)
         }
-        guard event.file != TraceEvent.noFile else { return }
-        let number = Int(event.file)
-        while isUsed.count <= number {
-            isUsed.append(false)
-            ends.append(0)
-            readEnds.append(0)
-        }
-        isUsed[number] = true
-        guard event.operation.movesData, !event.isError else { return }
+        guard event.file != TraceEvent.noFile, let file else { return }
+        let content = use(file, Int(event.file))
+        guard !event.isError else { return }
+        if event.operation == .truncate { contents[content].writtenEnd = event.offset }
+        guard event.operation.movesData else { return }
         lengthMax = max(lengthMax, min(event.length, UInt64(IOTRAP_REPLAY_LENGTH_MAX)))
-        ends[number] = max(ends[number], event.end)
-        if event.operation == .read {
-            // A read at the end of a file found less than it asked for.
-            let moved = event.isComplete ? UInt64(max(0, event.result)) : event.length
-            let found = event.offset &+ min(event.length, moved)
-            if moved > 0 { readEnds[number] = max(readEnds[number], found) }
-        }
+        note(event, &contents[content])
         if (event.offset | event.length) & 4095 != 0 && (event.offset | event.length) & 511 == 0 {
             verifyBlock = 512
         }
+    }
+
+    /// The content of a file that an event uses.
+    private mutating func use(_ file: TraceFile, _ number: Int) -> Int {
+        while isUsed.count <= number {
+            isUsed.append(false)
+            contentOfFile.append(0)
+        }
+        if isUsed[number] { return contentOfFile[number] }
+        isUsed[number] = true
+        let content = numbers[file.path] ?? contents.count
+        if content == contents.count {
+            contents.append(Content(path: file.path))
+            numbers[file.path] = content
+        }
+        contentOfFile[number] = content
+        contents[content].sizeBytes = max(contents[content].sizeBytes, file.sizeBytes ?? 0)
+        return content
+    }
+
+    /// What a read or a write says of how long its file was.
+    private func note(_ event: TraceEvent, _ content: inout Content) {
+        content.end = max(content.end, event.end)
+        if event.operation == .write {
+            content.writtenEnd = max(content.writtenEnd, event.end)
+            return
+        }
+        // A read at the end of a file found less than it asked for.
+        let moved = event.isComplete ? UInt64(max(0, event.result)) : event.length
+        if moved < event.length { content.hasEnded = true }
+        guard moved > 0 else { return }
+        let found = event.offset &+ min(event.length, moved)
+        content.readEnd = max(content.readEnd, found)
+        if found > content.writtenEnd { content.unwrittenEnd = max(content.unwrittenEnd, found) }
     }
 
     private mutating func note(_ end: TraceReader.End, _ totals: TraceTotals) {
@@ -126,21 +157,12 @@ package struct ReplayPlan {
     }
 
     private mutating func gatherContents() {
-        var numbers: [String: Int] = [:]
-        contentOfFile = [Int](repeating: 0, count: files.count)
-        for (index, file) in files.enumerated() {
-            guard let file else { continue }
-            let number = numbers[file.path] ?? contents.count
-            if number == contents.count {
-                contents.append(Content(path: file.path))
-                numbers[file.path] = number
-            }
-            contentOfFile[index] = number
-            let size = max(file.sizeBytes ?? 0, readEnds[index])
-            contents[number].sizeBytes = max(contents[number].sizeBytes, size)
-            contents[number].end = max(contents[number].end, ends[index])
-        }
+        contentOfFile += [Int](repeating: 0, count: files.count - contentOfFile.count)
         for index in contents.indices {
+            // In the order of another trace nobody knows what was there when it was read.
+            let isExact = isOrdered && contents[index].hasEnded
+            let read = isExact ? contents[index].unwrittenEnd : contents[index].readEnd
+            contents[index].sizeBytes = max(contents[index].sizeBytes, read)
             contents[index].preparedBytes = min(contents[index].sizeBytes, contents[index].end)
         }
     }

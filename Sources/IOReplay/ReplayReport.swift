@@ -56,6 +56,7 @@ extension ReplayRun {
             ("bytes_written", .unsigned(sum(of: "write")?.bytes ?? 0)),
             ("errors", .unsigned(errors)),
             ("events_skipped", .unsigned(skipped)),
+            ("opens_and_closes_passed", .unsigned(passed)),
             ("mib_per_second", .number(mebibytesPerSecond)),
             ("requests_per_second", .number(requestsPerSecond)),
             ("submissions", .unsigned(submissions)),
@@ -132,6 +133,7 @@ extension ReplayRun {
             "CPU: \(decimal(processor.user)) s user, \(decimal(processor.system)) s system")
         if drift.count > 0 || held.count > 0 { lines.append(driftLine) }
         if skipped > 0 { lines.append("left out: \(skipped) events that failed when recorded") }
+        if passed > 0 { lines.append("passed over: \(passed) opens and closes; files stay open") }
         if let firstError {
             lines.append("FAILED: \(errors) requests; the first: \(printable(firstError))")
         }

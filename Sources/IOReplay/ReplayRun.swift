@@ -62,6 +62,8 @@ package struct ReplayRun: Sendable {
     package var processor: (user: Double, system: Double) = (0, 0)
     /// Events that failed when they were recorded, left out.
     package var skipped: UInt64 = 0
+    /// Events that say that a file was opened or closed, which are passed over.
+    package var passed: UInt64 = 0
     /// Whether blocks were checked.
     package var isVerified = false
     /// Blocks that were checked, and read without being known.

@@ -133,8 +133,9 @@ enum RecordCommand {
             digits.removeLast()
         }
         let least: UInt64 = 1 << 20
-        guard let number = UInt64(digits), case let (bytes, isTooMuch) =
-            number.multipliedReportingOverflow(by: unit), !isTooMuch, bytes >= least
+        guard let number = UInt64(digits),
+            case let (bytes, isTooMuch) =
+                number.multipliedReportingOverflow(by: unit), !isTooMuch, bytes >= least
         else {
             throw .usage("wrong value '\(value.text)' of --max; write a size from 1M, such as 2G")
         }

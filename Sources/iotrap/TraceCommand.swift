@@ -88,7 +88,8 @@ enum TraceCommand {
         guard let recording = try Recording.find(output: path, replaces: request.isForced) else {
             throw TraceError(
                 path: "\(path).parts",
-                reason: .recording("is not there", remedy: "give the FILE of iotrap record -o FILE"))
+                reason: .recording("is not there", remedy: "give the FILE of iotrap record -o FILE")
+            )
         }
         return RecordCommand.finish(recording, as: path) ? ExitStatus.success : ExitStatus.nothing
     }
@@ -120,7 +121,9 @@ enum TraceCommand {
     ) throws(CommandFailure) -> Request? {
         let own =
             action == "info"
-            ? "--json" : action == "finish" ? "--force" : action == "export" ? "--to, -o, --force" : "--from, -o, --force"
+            ? "--json"
+            : action == "finish"
+                ? "--force" : action == "export" ? "--to, -o, --force" : "--from, -o, --force"
         var request = Request()
         var reader = OptionReader(
             arguments, command: "trace \(action)", valid: own + ", --help")

@@ -126,8 +126,10 @@ struct RecordedFileTable {
             // FALLOC_FL_KEEP_SIZE, COLLAPSE_RANGE, INSERT_RANGE
             if event.flags & 1 != 0 { return }
             if event.flags & 8 != 0 {
-                contents[content].sizeBytes = sizeBytes(content) - min(
-                    event.length, sizeBytes(content))
+                contents[content].sizeBytes =
+                    sizeBytes(content)
+                    - min(
+                        event.length, sizeBytes(content))
             } else if event.flags & 32 != 0 {
                 grow(content, to: sizeBytes(content) + event.length)
             } else {

@@ -34,7 +34,8 @@ enum RecordWindows {
             }
         }
         let index = state.pointee.windowCount
-        guard index < groupWindows * 256, index % groupWindows != 0 || mapGroup(index / groupWindows),
+        guard index < groupWindows * 256,
+            index % groupWindows != 0 || mapGroup(index / groupWindows),
             let window = window(index), iotrap_reserve(window, windowBytes, -1, 0) == 0
         else { return nil }
         window.pointee.process_id = UInt32(bitPattern: iotrap_process_id())
