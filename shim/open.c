@@ -120,7 +120,7 @@ static void stream_closing(FILE *stream)
 static COLD uint32_t stream_file(FILE *stream)
 {
 	int saved = errno;
-	uint32_t file = iotrap_recorded_file(fileno(stream));
+	uint32_t file = iotrap_record_known(iotrap_self(), fileno(stream));
 
 	errno = saved;
 	return file;

@@ -164,7 +164,7 @@ static COLD __attribute__((unused)) void iotrap_counted_note(struct iotrap_count
 		counted->note.started_ns = iotrap_clock();
 	} else if (operation == IOTRAP_OP_CLOSE) {
 		/* A file of which nothing was recorded has no end to record. */
-		counted->note.file = iotrap_recorded_file(fd);
+		counted->note.file = iotrap_record_known(counted->self, fd);
 		if (counted->note.file > IOTRAP_RECORDED_NOT)
 			counted->note.started_ns = iotrap_clock();
 	} else {

@@ -112,7 +112,26 @@ static long counted_call(uint32_t operation, struct meaning meaning, long number
 			  __VA_ARGS__})
 #define SYNC_MEANING MEANING(SYNC, SYNC, .offset = 0)
 
-/* Numbers of calls that change a file's size, or sync all of a file system. */
+/* Numbers of calls that sync a part of a file, or more than a file. */
+static long sync_call(long number, long a, long b, long c, long d, long e, long f)
+{
+	long result;
+
+	switch (number) {
+	case SYS_sync_file_range:
+		return counted_call(IOTRAP_OP_SYNC_FILE_RANGE,
+				    MEANING(SYNC_FILE_RANGE, SYNC_FILE_RANGE, .flags = (uint32_t)d,
+					    .offset = (uint64_t)b, .length = (uint64_t)c),
+				    number, a, b, c, d, e, f);
+	case SYS_sync:
+		return counted_call(IOTRAP_OP_SYNC, SYNC_MEANING, number, -1, b, c, d, e, f);
+	default: /* SYS_syncfs */
+		result = counted_call(IOTRAP_OP_SYNC, SYNC_MEANING, number, a, b, c, d, e, f);
+		return iotrap_synced_all((int)a, (int)result);
+	}
+}
+
+/* Numbers of calls that change a file's size. */
 static long size_call(long number, long a, long b, long c, long d, long e, long f)
 {
 	uint64_t started;
@@ -127,9 +146,6 @@ static long size_call(long number, long a, long b, long c, long d, long e, long 
 		if (iotrap_pools_listen())
 			iotrap_pool_resized_any();
 		return result;
-	case SYS_syncfs:
-		result = counted_call(IOTRAP_OP_SYNC, SYNC_MEANING, number, a, b, c, d, e, f);
-		return iotrap_synced_all((int)a, (int)result);
 	case SYS_ftruncate:
 		result = counted_call(IOTRAP_OP_TRUNCATE,
 				      MEANING(TRUNCATE, TRUNCATE, .offset = (uint64_t)b), number, a,
@@ -290,13 +306,9 @@ long iotrap_syscall_hook(long number, long a, long b, long c, long d, long e, lo
 		return unlikely(iotrap_recording) ? recorded_data_call(number, a, b, c, d, e, f)
 						  : data_call(number, a, b, c, d, e, f);
 	case SYS_sync_file_range:
-		return counted_call(IOTRAP_OP_SYNC_FILE_RANGE,
-				    MEANING(SYNC_FILE_RANGE, SYNC_FILE_RANGE, .flags = (uint32_t)d,
-					    .offset = (uint64_t)b, .length = (uint64_t)c),
-				    number, a, b, c, d, e, f);
 	case SYS_sync:
-		return counted_call(IOTRAP_OP_SYNC, SYNC_MEANING, number, -1, b, c, d, e, f);
 	case SYS_syncfs:
+		return sync_call(number, a, b, c, d, e, f);
 	case SYS_truncate:
 	case SYS_ftruncate:
 	case SYS_fallocate:

@@ -9,7 +9,7 @@
 
 _Static_assert(sizeof(struct iotrap_trace_header) == 64, "documented size");
 _Static_assert(sizeof(struct iotrap_trace_chunk) == 48, "documented size");
-_Static_assert(sizeof(struct iotrap_recording_window) == IOTRAP_RECORDING_WINDOW_BYTES, "whole pages");
+_Static_assert(sizeof(struct iotrap_recording_window) == IOTRAP_RECORDING_WINDOW_BYTES, "as said");
 _Static_assert(offsetof(struct iotrap_recording_window, bytes) == IOTRAP_RECORDING_WINDOW_HEADER,
 	       "documented size");
 

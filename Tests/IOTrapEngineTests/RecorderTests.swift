@@ -19,8 +19,9 @@ struct RecorderTests {
         deinit { window.deallocate() }
 
         var bytes: [UInt8] {
-            Array(UnsafeBufferPointer(
-                start: iotrap_window_bytes(window), count: Int(window.pointee.used)))
+            Array(
+                UnsafeBufferPointer(
+                    start: iotrap_window_bytes(window), count: Int(window.pointee.used)))
         }
 
         func put(_ record: iotrap_recorded) {
@@ -131,7 +132,8 @@ struct RecorderTests {
             ("/data/a.db", "/data/?.db", true), ("/data/ab.db", "/data/?.db", false),
             ("/data/a.db", "[a-c].db", true), ("/data/d.db", "[a-c].db", false),
             ("/data/d.db", "[!a-c].db", true), ("/data/].db", "[]x].db", true),
-            ("/data/[.db", "[.db", true), ("/data/a*b", "a\\*b", true), ("/data/axb", "a\\*b", false),
+            ("/data/[.db", "[.db", true), ("/data/a*b", "a\\*b", true),
+            ("/data/axb", "a\\*b", false),
             ("/data/a.db-wal", "*.db", false), ("/aaaaaaaaaaaaab", "*a*a*a*a*b", true),
             ("/aaaaaaaaaaaaac", "*a*a*a*a*b", false), ("/x/", "*", true),
         ])
@@ -153,7 +155,10 @@ struct RecorderTests {
             crc ^= UInt32(byte)
             for _ in 0..<8 { crc = crc & 1 == 1 ? crc >> 1 ^ 0x82f6_3b78 : crc >> 1 }
         }
-        #expect(bytes.withUnsafeBytes { iotrap_checksum($0.baseAddress ?? UnsafeRawPointer(bitPattern: 8)!, count) } == ~crc)
+        #expect(
+            bytes.withUnsafeBytes {
+                iotrap_checksum($0.baseAddress ?? UnsafeRawPointer(bitPattern: 8)!, count)
+            } == ~crc)
     }
 
     @Test("A part that cannot be written leaves nothing behind, and is not opened through a link")

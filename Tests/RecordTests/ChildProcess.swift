@@ -45,12 +45,12 @@ final class ChildProcess {
         posix_spawnattr_setflags(
             &attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 
-        posix_spawn_file_actions_addchdir_np(&actions, directory)
-        let words = ([program] + arguments).map { strdup($0) } + [nil]
+        // env becomes the program, in another directory.
+        let words = (["env", "-C", directory, program] + arguments).map { strdup($0) } + [nil]
         let variables = environment.map { strdup("\($0)=\($1)") } + [nil]
         defer { for pointer in words + variables { free(pointer) } }
         var child: pid_t = 0
-        let code = posix_spawn(&child, program, &actions, &attributes, words, variables)
+        let code = posix_spawn(&child, "/usr/bin/env", &actions, &attributes, words, variables)
         try #require(code == 0, "\(program): \(String(cString: strerror(code)))")
         processID = child
     }

@@ -4,7 +4,7 @@ import IOTrace
 import Testing
 
 extension Record {
-    /// What is lost when something ends too soon or has no room, and that the program is not harmed.
+    /// What is lost when something ends too soon or has no room. The program is never harmed.
     @Suite("Losses", .serialized)
     struct LossTests {
         private func record(_ way: String) throws -> (Scratch, Outcome)? {

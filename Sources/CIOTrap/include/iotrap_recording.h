@@ -58,17 +58,19 @@ struct iotrap_recording_control {
 	char filters[IOTRAP_RECORDING_FILTER_BYTES];
 };
 
-/* Element access: Swift has no names for long arrays. */
+/* The directory of the parts. Swift has no names for long arrays. */
 static inline char *iotrap_control_parts(struct iotrap_recording_control *control)
 {
 	return control->parts;
 }
 
+/* The patterns, one behind the other. */
 static inline char *iotrap_control_filters(struct iotrap_recording_control *control)
 {
 	return control->filters;
 }
 
+/* The count of events that were dropped for a reason. */
 static inline uint64_t *iotrap_control_dropped(struct iotrap_recording_control *control,
 					       uint32_t reason)
 {
@@ -100,6 +102,7 @@ struct iotrap_recording_window {
 	uint8_t bytes[IOTRAP_RECORDING_WINDOW_BYTES - IOTRAP_RECORDING_WINDOW_HEADER];
 };
 
+/* The records of a window. */
 static inline uint8_t *iotrap_window_bytes(struct iotrap_recording_window *window)
 {
 	return window->bytes;

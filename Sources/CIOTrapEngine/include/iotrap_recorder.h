@@ -70,6 +70,9 @@ struct iotrap_recorded {
 	uint8_t operation;
 };
 
+/* Makes a thread ready to record: what a forked child has from its parent's table is not its own.
+ */
+void iotrap_record_enter(struct iotrap_thread *self);
 /* Finds out what a descriptor is; its entry. */
 uint32_t iotrap_record_resolve(struct iotrap_thread *self, int32_t fd);
 /* The same for a path, of which there is no descriptor. */
@@ -83,11 +86,19 @@ uint32_t iotrap_record_batch(struct iotrap_thread *self);
 /* Writes what this thread, and threads that have ended, have recorded; before exec and the end. */
 void iotrap_record_flush(void);
 
+/* The entry of a descriptor, 0 when it is not known. */
+static inline uint32_t iotrap_record_known(struct iotrap_thread *self, int32_t fd)
+{
+	if (__builtin_expect(self->state != *iotrap_guard, 0))
+		iotrap_record_enter(self);
+	return iotrap_recorded_file(fd);
+}
+
 /* Notes the start of a call on a descriptor. */
 static inline void iotrap_record_begin(struct iotrap_thread *self, struct iotrap_note *note,
 				       int32_t fd)
 {
-	note->file = iotrap_recorded_file(fd);
+	note->file = iotrap_record_known(self, fd);
 	if (__builtin_expect(note->file == 0, 0))
 		note->file = iotrap_record_resolve(self, fd);
 	note->started_ns = note->file > IOTRAP_RECORDED_NOT ? iotrap_clock() : 0;

@@ -7,8 +7,9 @@ public struct RecordingReport: Equatable, Sendable {
     public internal(set) var events: UInt64 = 0
     /// Bytes of the trace.
     public internal(set) var bytes: UInt64 = 0
-    /// Files and processes.
+    /// Entries of its file table.
     public internal(set) var files: UInt64 = 0
+    /// Processes that were recorded.
     public internal(set) var processes = 0
     /// Events that were dropped, with the reasons; empty when none was.
     public internal(set) var drops: [(reason: String, count: UInt64)] = []
@@ -20,6 +21,7 @@ public struct RecordingReport: Equatable, Sendable {
     /// Events that were dropped.
     public var droppedCount: UInt64 { drops.reduce(0) { $0 + $1.count } }
 
+    /// Whether all of it is the same.
     public static func == (a: RecordingReport, b: RecordingReport) -> Bool {
         a.events == b.events && a.bytes == b.bytes && a.files == b.files
             && a.processes == b.processes && a.damagedChunks == b.damagedChunks
@@ -58,6 +60,10 @@ extension Recording {
         report.damagedChunks = parts.damaged
         let totals = try assembly.finish()
         report.events = totals.events
+        if totals.dropped > report.droppedCount {
+            report.drops.append(
+                ("the name of their file had been dropped", totals.dropped - report.droppedCount))
+        }
         report.files = totals.files
         var status = stat()
         if stat(output, &status) == 0 { report.bytes = UInt64(clamping: status.st_size) }

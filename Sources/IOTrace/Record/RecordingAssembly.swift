@@ -121,8 +121,8 @@ struct RecordingAssembly: ~Copyable {
         return batchCount
     }
 
-    /// A file that is shorter than what was recorded of it was cut, or is another one, in a way that
-    /// was not seen: the trace says so where it was opened.
+    /// A file that is shorter than what was recorded of it was cut, or is another one, in a way
+    /// that was not seen: the trace says so where it was opened.
     private mutating func adjustSize(
         _ file: RawFile, _ content: Int, _ event: TraceEvent
     ) throws(TraceError) {

@@ -75,7 +75,7 @@ enum RecordedRequests {
         guard let operation = operation(iocb.pointee.opcode) else { return true }
         record.pointee.operation = UInt8(operation.rawValue)
         let fd = Int32(bitPattern: iocb.pointee.descriptor)
-        let known = iotrap_recorded_file(fd)
+        let known = iotrap_record_known(thread, fd)
         record.pointee.file = known != 0 ? known : RecordedFiles.resolve(thread, fd)
         let isData =
             operation == IOTRAP_TRACE_OP_READ || operation == IOTRAP_TRACE_OP_WRITE

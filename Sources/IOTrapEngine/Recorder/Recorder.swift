@@ -237,9 +237,10 @@ enum Recorder {
     static func flush() {
         guard isOn else { return }
         let thread = iotrap_self()
-        guard process.pointee.isRestricted == 0, thread.pointee.state == iotrap_guard_word() else {
-            return
-        }
+        // A handler that came while a record was written: the rest of it goes to this window.
+        guard process.pointee.isRestricted == 0, thread.pointee.state == iotrap_guard_word(),
+            thread.pointee.recording == 0
+        else { return }
         var mask: UInt64 = 0
         iotrap_signals_block(&mask)
         FutexLock.acquire(address(of: &state.pointee.lock))

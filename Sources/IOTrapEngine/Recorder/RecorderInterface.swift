@@ -13,6 +13,12 @@ public func iotrap_record(
 
 /// See iotrap_recorder.h.
 @c @implementation
+public func iotrap_record_enter(_ thread: UnsafeMutablePointer<iotrap_thread>) {
+    _ = enter(thread)
+}
+
+/// See iotrap_recorder.h.
+@c @implementation
 public func iotrap_record_resolve(
     _ thread: UnsafeMutablePointer<iotrap_thread>, _ fd: Int32
 ) -> UInt32 {

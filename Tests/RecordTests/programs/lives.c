@@ -39,13 +39,19 @@ static void wait_for(pid_t child, int signal)
 /* The parts of the parent and of its child must not be mixed up. */
 static void forks(void)
 {
-	char name[32];
+	char name[32], path[512];
+	int inherited;
 
 	blocks("before", 10);
+	snprintf(path, sizeof(path), "%s/before", directory);
+	inherited = open(path, O_RDWR);
+	said("open", "before", 0, 0, 0);
 	for (int i = 0; i < 5; i++) {
 		pid_t child = fork();
 
 		if (child == 0) {
+			/* The first call of a child, on what its parent opened. */
+			said("write", "before", i, 7, pwrite(inherited, "content", 7, i));
 			snprintf(name, sizeof(name), "child%d", i);
 			blocks(name, 10 + i);
 			if (i == 0)
