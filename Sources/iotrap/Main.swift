@@ -39,7 +39,7 @@ enum Main {
             return ExitStatus.success
         default:
             throw .usage(
-                "unknown command '\(name.text)'; valid commands: run, record, stat, doctor, "
+                "unknown command '\(name.text)'; valid commands: run, stat, doctor, record, "
                     + "generate, trace, replay, compare, kpi, help, --version"
             )
         }

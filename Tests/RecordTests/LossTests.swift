@@ -41,6 +41,13 @@ extension Record {
             let again = try scratch.record([], ["/bin/true"])
             #expect(again.status == 2)
             #expect(again.errors.contains("iotrap trace finish"), "\(again.errors)")
+            for command in [["trace", "info"], ["replay", "--on", scratch("target")]] {
+                let early = try scratch.iotrap(command + [scratch("trace")])
+                #expect(early.status != 0)
+                #expect(early.errors.contains("iotrap trace finish"), "\(early.errors)")
+            }
+            // As an interrupted attempt leaves it.
+            try Data("half".utf8).write(to: URL(fileURLWithPath: scratch("trace.parts/assembled")))
             let finish = try scratch.iotrap(["trace", "finish", scratch("trace")])
             #expect(finish.status == 0, "\(finish.errors)")
             try scratch.expectSame(

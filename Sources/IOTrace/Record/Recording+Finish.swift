@@ -49,7 +49,10 @@ extension Recording {
         header.isOrdered = true
         header.isAnonymised = options.isAnonymised
         header.startedRealtimeNanoseconds = counts?.startedRealtimeNanoseconds ?? 0
-        var writer = try TraceWriter(path: output, header: header, replaces: options.replaces)
+        let assembled = "\(self.parts)/assembled"
+        // Of an attempt that was interrupted.
+        unlink(assembled)
+        var writer = try TraceWriter(path: assembled, header: header)
         try writer.addMetadata([("producer", "iotrap record"), ("program", programName)])
         writer.drop(report.droppedCount)
         var assembly = try RecordingAssembly(
@@ -59,6 +62,7 @@ extension Recording {
         }
         report.damagedChunks = parts.damaged
         let totals = try assembly.finish()
+        try place(assembled)
         report.events = totals.events
         if totals.dropped > report.droppedCount {
             report.drops.append(

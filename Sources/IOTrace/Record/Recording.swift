@@ -109,6 +109,38 @@ public struct Recording: Equatable, Sendable {
         return Recording(output: path, options: options, buffers: buffers)
     }
 
+    /// The error for a trace that is not there because it was not finished; nil for others.
+    static func unfinished(_ path: String) -> TraceError? {
+        if access(path, F_OK) == 0 || access("\(parts(of: path))/\(noteName)", F_OK) != 0 {
+            return nil
+        }
+        return TraceError(
+            path: path,
+            reason: .recording(
+                "is a recording that goes on, or was not finished",
+                remedy: "finish it with: iotrap trace finish \(path)"))
+    }
+
+    /// Gives a trace that was made among the parts its name.
+    func place(_ assembled: String) throws(TraceError) {
+        // A link is never made over something, so that nothing is lost that came meanwhile.
+        if !options.replaces && link(assembled, output) == 0 { return }
+        let code = options.replaces ? EPERM : errno
+        var status = stat()
+        let isThere = lstat(output, &status) == 0
+        if isThere && status.st_mode & S_IFMT != S_IFREG {
+            throw TraceError(path: output, reason: .notRegular)
+        }
+        if isThere && !options.replaces { throw TraceError(path: output, reason: .exists) }
+        // File systems without links.
+        if code != EPERM && code != EOPNOTSUPP {
+            throw TraceError(path: output, reason: .system(call: "link", errno: code))
+        }
+        if rename(assembled, output) != 0 {
+            throw TraceError(path: output, reason: .system(call: "rename", errno: errno))
+        }
+    }
+
     /// Ends the recording in all processes that are still there.
     func end() {
         guard let control = map() else { return }
