@@ -33,8 +33,17 @@ package struct ReplayPlan {
     private(set) var contents: [Content] = []
     /// Recorded threads in the order in which they appear.
     private(set) var sources: [UInt32: UInt16] = [:]
-    /// Events in all.
+    /// Events that are replayed.
     package private(set) var eventCount: UInt64 = 0
+    /// Events of the trace when it was read; it may be longer by now.
+    private(set) var readCount: UInt64 = 0
+    /// What each content, and each recorded thread, weighs when a trace is shared out.
+    private(set) var contentWeights: [UInt64] = []
+    private(set) var sourceWeights: [UInt64] = []
+    /// What this rank replays; nil: all.
+    private(set) var share: RankShare?
+    /// By content: whether several ranks write it.
+    private(set) var isWrittenByOthers: [Bool] = []
     /// The longest read or write, as it will be made.
     private(set) var lengthMax: UInt64 = 0
     /// The largest depth of one thread; 0 if it has to be found out.
@@ -52,13 +61,38 @@ package struct ReplayPlan {
 
     private var numbers: [String: Int] = [:]
     private var isUsed: [Bool] = []
-    private var lastThread: UInt32?
+    /// Entries of the file table that events of other ranks write.
+    private var foreignFiles: Set<Int> = []
+    private var lastThread: (number: UInt32, source: Int)?
+    private var history: StreamHistory
+    /// What a request weighs beside its bytes.
+    private static let requestWeight: UInt64 = 16384
 
-    /// Reads a trace to its end.
+    /// Reads a trace to its end; once more for the share of a rank.
     ///
     /// - Throws: the error of the trace, or that no event can be replayed.
-    package init(trace path: String) throws(ReplayError) {
+    package init(trace path: String, rank: ReplayRank? = nil) throws(ReplayError) {
+        let whole = try ReplayPlan(path, nil, firstNanoseconds: .max)
+        if whole.eventCount == 0 {
+            throw ReplayError("\(path): holds no event; record or generate a longer trace")
+        }
+        guard let rank, rank.count > 1 else {
+            self = whole
+            return
+        }
+        let share = RankShare(whole, rank)
+        self = try ReplayPlan(path, share, firstNanoseconds: whole.firstNanoseconds)
+        adopt(whole)
+    }
+
+    private init(
+        _ path: String, _ share: RankShare?, firstNanoseconds: UInt64
+    ) throws(ReplayError) {
         self.path = path
+        self.share = share
+        self.firstNanoseconds = firstNanoseconds
+        // Events of a stream are read in their order, whatever the order of the replay.
+        history = StreamHistory()
         do throws(TraceError) {
             var reader = try TraceReader(path: path)
             isOrdered = reader.header.isOrdered
@@ -71,9 +105,6 @@ package struct ReplayPlan {
         } catch {
             throw ReplayError(error.description)
         }
-        if eventCount == 0 {
-            throw ReplayError("\(path): holds no event; record or generate a longer trace")
-        }
         if sources.count > Int(IOTRAP_REPLAY_SOURCES_MAX) {
             throw ReplayError(
                 "\(path): has \(sources.count) threads, over \(IOTRAP_REPLAY_SOURCES_MAX); "
@@ -83,14 +114,18 @@ package struct ReplayPlan {
     }
 
     private mutating func take(_ event: TraceEvent, _ file: TraceFile?) {
+        readCount += 1
+        if let share {
+            if !share.isOwn(event, history) {
+                if event.operation == .write { foreignFiles.insert(Int(event.file)) }
+                return
+            }
+            history.append(event)
+        }
         eventCount += 1
         firstNanoseconds = min(firstNanoseconds, event.submitNanoseconds)
-        if lastThread != event.thread {
-            lastThread = event.thread
-            if sources[event.thread] == nil {
-                sources[event.thread] = UInt16(truncatingIfNeeded: sources.count)
-            }
-        }
+        let weight = event.operation.movesData ? event.length &+ Self.requestWeight : 0
+        sourceWeights[source(of: event.thread)] &+= weight
         if ReplayDepth.isSynchronous(event.call) {
             depthMax = max(depthMax, 1)
         } else if event.depth == 0 {
@@ -100,6 +135,7 @@ package struct ReplayPlan {
         }
         guard event.file != TraceEvent.noFile, let file else { return }
         let content = use(file, Int(event.file))
+        contentWeights[content] &+= weight
         guard !event.isError else { return }
         if event.operation == .truncate { contents[content].writtenEnd = event.offset }
         guard event.operation.movesData else { return }
@@ -121,6 +157,7 @@ package struct ReplayPlan {
         let content = numbers[file.path] ?? contents.count
         if content == contents.count {
             contents.append(Content(path: file.path))
+            contentWeights.append(0)
             numbers[file.path] = content
         }
         contentOfFile[number] = content
@@ -144,6 +181,28 @@ package struct ReplayPlan {
         if found > content.writtenEnd { content.unwrittenEnd = max(content.unwrittenEnd, found) }
     }
 
+    private mutating func source(of thread: UInt32) -> Int {
+        if let lastThread, lastThread.number == thread { return lastThread.source }
+        let source = sources[thread].map(Int.init) ?? sourceWeights.count
+        if source == sourceWeights.count {
+            sources[thread] = UInt16(truncatingIfNeeded: source)
+            sourceWeights.append(0)
+        }
+        lastThread = (thread, source)
+        return source
+    }
+
+    /// Files that ranks share are prepared alike by all of them.
+    private mutating func adopt(_ whole: ReplayPlan) {
+        var isForeign = [Bool](repeating: false, count: whole.contents.count)
+        for file in foreignFiles { isForeign[whole.contentOfFile[file]] = true }
+        for (file, entry) in files.enumerated() where entry != nil {
+            let number = whole.contentOfFile[file]
+            contents[contentOfFile[file]] = whole.contents[number]
+            isWrittenByOthers[contentOfFile[file]] = isForeign[number]
+        }
+    }
+
     private mutating func note(_ end: TraceReader.End, _ totals: TraceTotals) {
         switch end {
         case .torn(let offset, let bytes):
@@ -165,6 +224,7 @@ package struct ReplayPlan {
             contents[index].sizeBytes = max(contents[index].sizeBytes, read)
             contents[index].preparedBytes = min(contents[index].sizeBytes, contents[index].end)
         }
+        isWrittenByOthers = [Bool](repeating: false, count: contents.count)
     }
 
     /// Bytes that the files will take, of which parts may be there already.

@@ -11,7 +11,7 @@ enum Help {
                iotrap generate PROFILE -o FILE [OPTION]... | --list | --show PROFILE
                iotrap trace info|export|import|finish ...   iotrap trace --help says more
                iotrap replay FILE --on DIR [OPTION]...
-               iotrap compare A.json B.json... [--json]
+               iotrap compare A.json B.json... [--json] | --merge RANK.json... [-o OUT]
                iotrap kpi --volume data|log DIR [OPTION]...
                iotrap help | --version
 
@@ -55,7 +55,7 @@ enum Help {
 
         record  makes a trace of what a program does; see record --help
         replay  repeats the I/O of a trace in a directory and measures it; see replay --help
-        compare shows results of replays side by side
+        compare shows results of replays side by side, or joins those of several machines
         kpi     measures and judges the certification figures of SAP HANA; see kpi --help
 
         Exit status of run: the program's own (128 + signal); 2 for a wrong setting or a target
