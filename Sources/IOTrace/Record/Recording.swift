@@ -26,7 +26,7 @@ public struct Recording: Equatable, Sendable {
     /// What it was begun with.
     public let options: RecordingOptions
     /// The directory in memory: the value of IOTRAP_TRACE.
-    public let buffers: String
+    public private(set) var buffers: String
 
     /// The directory of the parts.
     public var parts: String { Self.parts(of: output) }
@@ -70,14 +70,14 @@ public struct Recording: Equatable, Sendable {
                     "is there: a recording that goes on, or was not finished",
                     remedy: "finish it with: iotrap trace finish \(output), or remove it"))
         }
+        var recording = Recording(output: path, options: options, buffers: "")
         do throws(TraceError) {
-            let buffers = try makeBuffers()
-            let recording = Recording(output: path, options: options, buffers: buffers)
+            recording.buffers = try makeBuffers()
             try recording.writeControl()
             try recording.writeNote()
             return recording
         } catch {
-            rmdir(parts)
+            recording.remove()
             throw error
         }
     }

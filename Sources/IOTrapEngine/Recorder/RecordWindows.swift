@@ -35,7 +35,7 @@ enum RecordWindows {
         }
         let index = state.pointee.windowCount
         guard index < groupWindows * 256,
-            index % groupWindows != 0 || mapGroup(index / groupWindows),
+            state.pointee.groups[Int(index / groupWindows)] != 0 || mapGroup(index / groupWindows),
             let window = window(index), iotrap_reserve(window, windowBytes, -1, 0) == 0
         else { return nil }
         window.pointee.process_id = UInt32(bitPattern: iotrap_process_id())

@@ -23,6 +23,8 @@ struct RecorderState {
     var partPath: InlineArray<4160, UInt8>
     /// Files named so far.
     var fileCount: UInt32
+    /// Records to drop before a window is asked for again.
+    var refusals: UInt32
 }
 
 /// Writes down what the hooks tell it.
@@ -44,6 +46,8 @@ enum Recorder {
     static let capacity = IOTRAP_RECORDING_WINDOW_BYTES - IOTRAP_RECORDING_WINDOW_HEADER
     /// Records that are dropped after a failed attempt to write a part, before the next one.
     private static let patience: UInt32 = 4096
+    /// And after there was no window to be had: that may be over soon.
+    private static let windowPatience: UInt32 = 64
 
     /// Notes the end of a recording in memory that all processes share.
     @inline(__always)
@@ -147,11 +151,13 @@ enum Recorder {
 
     @inline(never)
     private static func newRoom(_ thread: Thread, bytes: UInt32) -> Window? {
-        guard claim(thread) else {
-            drop(IOTRAP_DROP_ACCESS)
-            return nil
-        }
-        return room(thread, bytes: bytes)
+        // relaxed: a hint; several threads may count at once
+        let refusals = address(of: &state.pointee.refusals).atomic
+        let left = refusals.pointee.load(ordering: .relaxed)
+        if left == 0, claim(thread) { return room(thread, bytes: bytes) }
+        refusals.pointee.store(left == 0 ? windowPatience : left - 1, ordering: .relaxed)
+        drop(IOTRAP_DROP_ACCESS)
+        return nil
     }
 
     /// Makes a full window empty; false, with a record counted as dropped, when that fails.
@@ -229,6 +235,7 @@ enum Recorder {
         state.pointee.name = 0
         state.pointee.partBytes = 0
         state.pointee.fileCount = 0
+        state.pointee.refusals = 0
         RecordedFiles.forget(0, UInt32.max)
     }
 
