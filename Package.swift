@@ -59,12 +59,16 @@ let package = Package(
         .testTarget(
             name: "CommandTests", dependencies: ["iotrap", "IOTrapStats", "CIOTrap"],
             swiftSettings: strict),
-        .testTarget(name: "DifferentialTests", swiftSettings: strict),
+        .testTarget(
+            name: "DifferentialTests", dependencies: ["IOTrace"], swiftSettings: strict),
         .testTarget(name: "EndToEndTests", exclude: ["programs"], swiftSettings: strict),
         .testTarget(
             name: "ReplayTests",
             dependencies: ["IOReplay", "IOTrace", "IOTrapStats", "CIOReplay", "CIOTrap"],
             exclude: ["programs"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "RecordTests", dependencies: ["IOTrace", "CIOTrap"], exclude: ["programs"],
             swiftSettings: strict),
         .testTarget(name: "PoolTests", dependencies: ["IOTrapStats"], swiftSettings: strict),
         .testTarget(name: "StyleTests", swiftSettings: strict),

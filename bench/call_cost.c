@@ -30,6 +30,12 @@ static long read_zero(void)
 	return read(job.zero, &job.byte, 1);
 }
 
+/* At the end of the file: the position stays where it is. */
+static long read_end(void)
+{
+	return read(job.file, &job.byte, 1);
+}
+
 static long write_null(void)
 {
 	return write(job.null, &job.byte, 1);
@@ -58,7 +64,7 @@ static const struct {
 	{"pread-zero", pread_zero, 1}, {"pread-cached", pread_cached, 1},
 	{"read-zero", read_zero, 1},   {"write-null", write_null, 1},
 	{"fcntl-bad", fcntl_bad, -1},  {"close-bad", close_bad, -1},
-	{"open-bad", open_bad, -1},
+	{"open-bad", open_bad, -1},    {"read-end", read_end, 0},
 };
 
 static double best_ns(long (*call)(void), long expected, unsigned int milliseconds)
@@ -85,7 +91,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	job.file = open(argv[1], O_RDONLY);
-	check(job.file >= 0, argv[1]);
+	check(job.file >= 0 && lseek(job.file, 0, SEEK_END) >= 0, argv[1]);
 	job.zero = open("/dev/zero", O_RDONLY);
 	job.null = open("/dev/null", O_WRONLY);
 	check(job.zero >= 0 && job.null >= 0, "/dev/zero, /dev/null");

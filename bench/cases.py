@@ -7,6 +7,7 @@ import subprocess
 from async_cases import ASYNC
 from databases import DATABASES
 from measuring import LIBRARY, NO_HARM, PLAIN, PROGRAMS, SLOWFS, Case, Failure, Figure, test_bed
+from record_cases import RECORD
 
 
 class BlockIO(Case):
@@ -207,6 +208,7 @@ CASES = [
     FastCommit("memory-commit-32", "memory", "fdatasync", "shared", 32),
     *DATABASES,
     *ASYNC,
+    *RECORD,
 ]
 
 

@@ -29,17 +29,20 @@ static COLD int routed_close(int fd)
 	if (fd >= 0)
 		iotrap_closing((unsigned int)fd, (unsigned int)fd);
 	iotrap_count_begin(&counted, IOTRAP_OP_CLOSE, fd);
-	if (counted.route != IOTRAP_ROUTE_BARE && iotrap_descriptor_slot(fd))
+	if (counted.route != IOTRAP_ROUTE_BARE &&
+	    (iotrap_descriptor_slot(fd) || unlikely(iotrap_recording)))
 		iotrap_descriptor_forget(fd);
 	result = REAL(close)(fd);
 	iotrap_count_end(&counted, result < 0);
+	iotrap_count_record(&counted, IOTRAP_TRACE_CALL_CLOSE, IOTRAP_TRACE_OP_CLOSE, 0, 0, 0,
+			    iotrap_outcome(result));
 	return result;
 }
 
 EXPORT int close(int fd)
 {
 	/* Nothing known of it: nothing to forget, and not the engine's; and no request. */
-	if (likely(iotrap_descriptor_slot(fd) == 0 && !iotrap_service_runs()))
+	if (likely(iotrap_descriptor_slot(fd) == 0 && !iotrap_service_runs() && !iotrap_recording))
 		QUICK(int, close, IOTRAP_OP_CLOSE, 0, (fd));
 	return routed_close(fd);
 }

@@ -2,7 +2,7 @@
  * Hooks of the calls that move data: a quick part for what passes, and a part that
  * asks the engine.
  */
-#include "real.h"
+#include "record.h"
 
 #define ONE_ELEMENT(buffer, count) .iov = &(struct iovec){(void *)(buffer), (count)}, .iov_count = 1
 
@@ -13,11 +13,24 @@ static COLD ssize_t routed_pread(int fd, void *buffer, size_t count, off_t offse
 	       .offset = offset);
 }
 
-EXPORT ssize_t pread(int fd, void *buffer, size_t count, off_t offset)
+static inline ssize_t counted_pread(int fd, void *buffer, size_t count, off_t offset)
 {
 	QUICK(ssize_t, pread, IOTRAP_OP_PREAD, iotrap_descriptor_slot(fd),
 	      (fd, buffer, count, offset));
 	return routed_pread(fd, buffer, count, offset);
+}
+
+static COLD ssize_t recorded_pread(int fd, void *buffer, size_t count, off_t offset)
+{
+	RECORDED(IOTRAP_TRACE_CALL_PREAD, IOTRAP_TRACE_OP_READ, fd, offset, count, 0,
+		 counted_pread(fd, buffer, count, offset));
+}
+
+EXPORT ssize_t pread(int fd, void *buffer, size_t count, off_t offset)
+{
+	if (unlikely(iotrap_recording))
+		return recorded_pread(fd, buffer, count, offset);
+	return counted_pread(fd, buffer, count, offset);
 }
 ALIAS_OF(pread64, pread);
 ALIAS_OF(__pread64, pread);
@@ -29,11 +42,24 @@ static COLD ssize_t routed_pwrite(int fd, const void *buffer, size_t count, off_
 	       .offset = offset);
 }
 
-EXPORT ssize_t pwrite(int fd, const void *buffer, size_t count, off_t offset)
+static inline ssize_t counted_pwrite(int fd, const void *buffer, size_t count, off_t offset)
 {
 	QUICK(ssize_t, pwrite, IOTRAP_OP_PWRITE, iotrap_descriptor_slot(fd),
 	      (fd, buffer, count, offset));
 	return routed_pwrite(fd, buffer, count, offset);
+}
+
+static COLD ssize_t recorded_pwrite(int fd, const void *buffer, size_t count, off_t offset)
+{
+	RECORDED(IOTRAP_TRACE_CALL_PWRITE, IOTRAP_TRACE_OP_WRITE, fd, offset, count, 0,
+		 counted_pwrite(fd, buffer, count, offset));
+}
+
+EXPORT ssize_t pwrite(int fd, const void *buffer, size_t count, off_t offset)
+{
+	if (unlikely(iotrap_recording))
+		return recorded_pwrite(fd, buffer, count, offset);
+	return counted_pwrite(fd, buffer, count, offset);
 }
 ALIAS_OF(pwrite64, pwrite);
 ALIAS_OF(__pwrite64, pwrite);
@@ -54,11 +80,25 @@ static COLD ssize_t routed_preadv(int fd, const struct iovec *iov, int count, of
 	       .offset = offset);
 }
 
-EXPORT ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
+static inline ssize_t counted_preadv(int fd, const struct iovec *iov, int count, off_t offset)
 {
 	QUICK(ssize_t, preadv, IOTRAP_OP_PREADV, iotrap_descriptor_slot(fd),
 	      (fd, iov, count, offset));
 	return routed_preadv(fd, iov, count, offset);
+}
+
+static COLD ssize_t recorded_preadv(int fd, const struct iovec *iov, int count, off_t offset)
+{
+	RECORDED(IOTRAP_TRACE_CALL_PREADV, IOTRAP_TRACE_OP_READ, fd, offset,
+		 iotrap_vector_bytes(iov, count, result_), 0,
+		 counted_preadv(fd, iov, count, offset));
+}
+
+EXPORT ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
+{
+	if (unlikely(iotrap_recording))
+		return recorded_preadv(fd, iov, count, offset);
+	return counted_preadv(fd, iov, count, offset);
 }
 ALIAS_OF(preadv64, preadv);
 
@@ -69,11 +109,25 @@ static COLD ssize_t routed_pwritev(int fd, const struct iovec *iov, int count, o
 	       .offset = offset);
 }
 
-EXPORT ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
+static inline ssize_t counted_pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 {
 	QUICK(ssize_t, pwritev, IOTRAP_OP_PWRITEV, iotrap_descriptor_slot(fd),
 	      (fd, iov, count, offset));
 	return routed_pwritev(fd, iov, count, offset);
+}
+
+static COLD ssize_t recorded_pwritev(int fd, const struct iovec *iov, int count, off_t offset)
+{
+	RECORDED(IOTRAP_TRACE_CALL_PWRITEV, IOTRAP_TRACE_OP_WRITE, fd, offset,
+		 iotrap_vector_bytes(iov, count, result_), 0,
+		 counted_pwritev(fd, iov, count, offset));
+}
+
+EXPORT ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
+{
+	if (unlikely(iotrap_recording))
+		return recorded_pwritev(fd, iov, count, offset);
+	return counted_pwritev(fd, iov, count, offset);
 }
 ALIAS_OF(pwritev64, pwritev);
 
@@ -86,11 +140,27 @@ static COLD ssize_t routed_preadv2(int fd, const struct iovec *iov, int count, o
 	       .offset = offset, .flags = (uint32_t)flags);
 }
 
-EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+static inline ssize_t counted_preadv2(int fd, const struct iovec *iov, int count, off_t offset,
+				      int flags)
 {
 	QUICK(ssize_t, preadv2, IOTRAP_OP_PREADV, iotrap_descriptor_slot(fd),
 	      (fd, iov, count, offset, flags));
 	return routed_preadv2(fd, iov, count, offset, flags);
+}
+
+static COLD ssize_t recorded_preadv2(int fd, const struct iovec *iov, int count, off_t offset,
+				     int flags)
+{
+	RECORDED(IOTRAP_TRACE_CALL_PREADV, IOTRAP_TRACE_OP_READ, fd, offset,
+		 iotrap_vector_bytes(iov, count, result_), (uint32_t)flags,
+		 counted_preadv2(fd, iov, count, offset, flags));
+}
+
+EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+	if (unlikely(iotrap_recording))
+		return recorded_preadv2(fd, iov, count, offset, flags);
+	return counted_preadv2(fd, iov, count, offset, flags);
 }
 ALIAS_OF(preadv64v2, preadv2);
 
@@ -102,11 +172,27 @@ static COLD ssize_t routed_pwritev2(int fd, const struct iovec *iov, int count, 
 	       .offset = offset, .flags = (uint32_t)flags);
 }
 
-EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+static inline ssize_t counted_pwritev2(int fd, const struct iovec *iov, int count, off_t offset,
+				       int flags)
 {
 	QUICK(ssize_t, pwritev2, IOTRAP_OP_PWRITEV, iotrap_descriptor_slot(fd),
 	      (fd, iov, count, offset, flags));
 	return routed_pwritev2(fd, iov, count, offset, flags);
+}
+
+static COLD ssize_t recorded_pwritev2(int fd, const struct iovec *iov, int count, off_t offset,
+				      int flags)
+{
+	RECORDED(IOTRAP_TRACE_CALL_PWRITEV, IOTRAP_TRACE_OP_WRITE, fd, offset,
+		 iotrap_vector_bytes(iov, count, result_), (uint32_t)flags,
+		 counted_pwritev2(fd, iov, count, offset, flags));
+}
+
+EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+	if (unlikely(iotrap_recording))
+		return recorded_pwritev2(fd, iov, count, offset, flags);
+	return counted_pwritev2(fd, iov, count, offset, flags);
 }
 ALIAS_OF(pwritev64v2, pwritev2);
 
@@ -116,10 +202,23 @@ static COLD ssize_t routed_read(int fd, void *buffer, size_t count)
 	       .iov_count = 0);
 }
 
-EXPORT ssize_t read(int fd, void *buffer, size_t count)
+static inline ssize_t counted_read(int fd, void *buffer, size_t count)
 {
 	QUICK(ssize_t, read, IOTRAP_OP_READ, 0, (fd, buffer, count));
 	return routed_read(fd, buffer, count);
+}
+
+static COLD ssize_t recorded_read(int fd, void *buffer, size_t count)
+{
+	RECORDED(IOTRAP_TRACE_CALL_READ, IOTRAP_TRACE_OP_READ, fd, -1, count, 0,
+		 counted_read(fd, buffer, count));
+}
+
+EXPORT ssize_t read(int fd, void *buffer, size_t count)
+{
+	if (unlikely(iotrap_recording))
+		return recorded_read(fd, buffer, count);
+	return counted_read(fd, buffer, count);
 }
 ALIAS_OF(__read, read);
 
@@ -129,10 +228,23 @@ static COLD ssize_t routed_write(int fd, const void *buffer, size_t count)
 	       .iov_count = 0);
 }
 
-EXPORT ssize_t write(int fd, const void *buffer, size_t count)
+static inline ssize_t counted_write(int fd, const void *buffer, size_t count)
 {
 	QUICK(ssize_t, write, IOTRAP_OP_WRITE, 0, (fd, buffer, count));
 	return routed_write(fd, buffer, count);
+}
+
+static COLD ssize_t recorded_write(int fd, const void *buffer, size_t count)
+{
+	RECORDED(IOTRAP_TRACE_CALL_WRITE, IOTRAP_TRACE_OP_WRITE, fd, -1, count, 0,
+		 counted_write(fd, buffer, count));
+}
+
+EXPORT ssize_t write(int fd, const void *buffer, size_t count)
+{
+	if (unlikely(iotrap_recording))
+		return recorded_write(fd, buffer, count);
+	return counted_write(fd, buffer, count);
 }
 ALIAS_OF(__write, write);
 
@@ -142,10 +254,23 @@ static COLD ssize_t routed_readv(int fd, const struct iovec *iov, int count)
 	       .iov_count = 0);
 }
 
-EXPORT ssize_t readv(int fd, const struct iovec *iov, int count)
+static inline ssize_t counted_readv(int fd, const struct iovec *iov, int count)
 {
 	QUICK(ssize_t, readv, IOTRAP_OP_READV, 0, (fd, iov, count));
 	return routed_readv(fd, iov, count);
+}
+
+static COLD ssize_t recorded_readv(int fd, const struct iovec *iov, int count)
+{
+	RECORDED(IOTRAP_TRACE_CALL_READV, IOTRAP_TRACE_OP_READ, fd, -1,
+		 iotrap_vector_bytes(iov, count, result_), 0, counted_readv(fd, iov, count));
+}
+
+EXPORT ssize_t readv(int fd, const struct iovec *iov, int count)
+{
+	if (unlikely(iotrap_recording))
+		return recorded_readv(fd, iov, count);
+	return counted_readv(fd, iov, count);
 }
 
 static COLD ssize_t routed_writev(int fd, const struct iovec *iov, int count)
@@ -154,10 +279,23 @@ static COLD ssize_t routed_writev(int fd, const struct iovec *iov, int count)
 	       .iov_count = 0);
 }
 
-EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
+static inline ssize_t counted_writev(int fd, const struct iovec *iov, int count)
 {
 	QUICK(ssize_t, writev, IOTRAP_OP_WRITEV, 0, (fd, iov, count));
 	return routed_writev(fd, iov, count);
+}
+
+static COLD ssize_t recorded_writev(int fd, const struct iovec *iov, int count)
+{
+	RECORDED(IOTRAP_TRACE_CALL_WRITEV, IOTRAP_TRACE_OP_WRITE, fd, -1,
+		 iotrap_vector_bytes(iov, count, result_), 0, counted_writev(fd, iov, count));
+}
+
+EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
+{
+	if (unlikely(iotrap_recording))
+		return recorded_writev(fd, iov, count);
+	return counted_writev(fd, iov, count);
 }
 
 EXPORT ssize_t __read_chk(int fd, void *buffer, size_t count, size_t room)

@@ -25,11 +25,37 @@ EXPORT int io_destroy(io_context_t context)
 	return result == IOTRAP_AIO_DECLINED ? REAL(io_destroy)(context) : (int)result;
 }
 
-EXPORT int io_submit(io_context_t context, long count, struct iocb *iocbs[])
+static inline int served_submit(io_context_t context, long count, struct iocb *iocbs[])
 {
 	int64_t result = iotrap_io_submit(HANDLE(context), count, (const uint64_t *)iocbs);
 
 	return result == IOTRAP_AIO_DECLINED ? REAL(io_submit)(context, count, iocbs) : (int)result;
+}
+
+static COLD int recorded_submit(io_context_t context, long count, struct iocb *iocbs[])
+{
+	struct iotrap_thread *self = iotrap_self();
+	struct iotrap_record_batch batch;
+	int result;
+
+	iotrap_record_submit_begin(self, &batch, count, (const uint64_t *)iocbs);
+	result = served_submit(context, count, iocbs);
+	iotrap_record_submit_end(self, &batch, (const uint64_t *)iocbs, result);
+	return result;
+}
+
+EXPORT int io_submit(io_context_t context, long count, struct iocb *iocbs[])
+{
+	return unlikely(iotrap_recording) ? recorded_submit(context, count, iocbs)
+					  : served_submit(context, count, iocbs);
+}
+
+/* Records the events that a call has taken. */
+static inline int taken(struct io_event *events, int result)
+{
+	if (unlikely(iotrap_recording) && result > 0)
+		iotrap_record_events(iotrap_self(), (const struct iotrap_event *)events, result);
+	return result;
 }
 
 EXPORT int io_cancel(io_context_t context, struct iocb *iocb, struct io_event *event)
@@ -46,9 +72,9 @@ EXPORT int io_getevents(io_context_t context, long minimum, long count, struct i
 	int64_t result = iotrap_io_getevents(HANDLE(context), minimum, count,
 					     (struct iotrap_event *)events, timeout, NULL, 1);
 
-	return result == IOTRAP_AIO_DECLINED
-		       ? REAL(io_getevents)(context, minimum, count, events, timeout)
-		       : (int)result;
+	return taken(events, result == IOTRAP_AIO_DECLINED
+				     ? REAL(io_getevents)(context, minimum, count, events, timeout)
+				     : (int)result);
 }
 
 EXPORT int io_pgetevents(io_context_t context, long minimum, long count, struct io_event *events,
@@ -63,9 +89,10 @@ EXPORT int io_pgetevents(io_context_t context, long minimum, long count, struct 
 					     (struct iotrap_event *)events, timeout,
 					     mask ? &argument : NULL, 1);
 
-	return result == IOTRAP_AIO_DECLINED
-		       ? REAL(io_pgetevents)(context, minimum, count, events, timeout, mask)
-		       : (int)result;
+	return taken(events,
+		     result == IOTRAP_AIO_DECLINED
+			     ? REAL(io_pgetevents)(context, minimum, count, events, timeout, mask)
+			     : (int)result);
 }
 
 /* libaio makes these by calling the above inside itself, where no symbol is looked up. */

@@ -1,5 +1,5 @@
 /* Hooks of the calls that make descriptors of files. */
-#include "real.h"
+#include "record.h"
 
 static inline int takes_mode(int flags)
 {
@@ -11,6 +11,8 @@ static inline int opened(struct iotrap_counted *counted, int fd, int flags)
 	iotrap_count_end(counted, fd < 0);
 	if (fd >= 0 && counted->route != IOTRAP_ROUTE_BARE)
 		iotrap_descriptor_opened(fd, (uint32_t)flags);
+	if (unlikely(counted->note.started_ns != 0))
+		iotrap_record_opened(counted, fd, (uint32_t)flags);
 	return fd;
 }
 
@@ -98,6 +100,8 @@ static FILE *stream_opened(struct iotrap_counted *counted, FILE *stream)
 	iotrap_count_end(counted, stream == NULL);
 	if (stream && counted->route != IOTRAP_ROUTE_BARE)
 		iotrap_descriptor_forget(fileno(stream));
+	if (unlikely(counted->note.started_ns != 0) && stream)
+		iotrap_record_opened(counted, fileno(stream), 0);
 	errno = saved;
 	return stream;
 }
@@ -111,6 +115,15 @@ static void stream_closing(FILE *stream)
 		iotrap_descriptor_forget(fileno(stream));
 	}
 	errno = saved;
+}
+
+static COLD uint32_t stream_file(FILE *stream)
+{
+	int saved = errno;
+	uint32_t file = iotrap_record_known(iotrap_self(), fileno(stream));
+
+	errno = saved;
+	return file;
 }
 
 EXPORT FILE *fopen(const char *path, const char *mode)
@@ -135,11 +148,16 @@ ALIAS_OF(freopen64, freopen);
 EXPORT int fclose(FILE *stream)
 {
 	struct iotrap_counted counted;
+	uint32_t file = unlikely(iotrap_recording) ? stream_file(stream) : 0;
 	int result;
 
 	stream_closing(stream);
 	iotrap_count_begin(&counted, IOTRAP_OP_CLOSE, -1);
 	result = REAL(fclose)(stream);
 	iotrap_count_end(&counted, result != 0);
+	counted.note.file = file;
+	if (unlikely(file > IOTRAP_RECORDED_NOT))
+		iotrap_count_record(&counted, IOTRAP_TRACE_CALL_CLOSE, IOTRAP_TRACE_OP_CLOSE, 0, 0,
+				    0, iotrap_outcome(result));
 	return result;
 }

@@ -5,14 +5,14 @@
 #include <aio.h>
 
 #include "iotrap_posix.h"
-#include "real.h"
+#include "posix_record.h"
 
 static inline struct iotrap_aiocb *block_of(const struct aiocb *request)
 {
 	return (struct iotrap_aiocb *)(uintptr_t)request;
 }
 
-EXPORT int aio_read(struct aiocb *request)
+static inline int served_aio_read(struct aiocb *request)
 {
 	int64_t result = iotrap_posix_transfer(IOTRAP_OP_AIO_READ, block_of(request));
 
@@ -20,7 +20,15 @@ EXPORT int aio_read(struct aiocb *request)
 						     : REAL(aio_read)(request);
 }
 
-EXPORT int aio_write(struct aiocb *request)
+EXPORT int aio_read(struct aiocb *request)
+{
+	if (unlikely(iotrap_recording))
+		RECORD_REQUEST(request, IOTRAP_TRACE_CALL_AIO_READ, IOTRAP_TRACE_OP_READ,
+			       served_aio_read(request));
+	return served_aio_read(request);
+}
+
+static inline int served_aio_write(struct aiocb *request)
 {
 	int64_t result = iotrap_posix_transfer(IOTRAP_OP_AIO_WRITE, block_of(request));
 
@@ -28,7 +36,15 @@ EXPORT int aio_write(struct aiocb *request)
 						     : REAL(aio_write)(request);
 }
 
-EXPORT int aio_fsync(int operation, struct aiocb *request)
+EXPORT int aio_write(struct aiocb *request)
+{
+	if (unlikely(iotrap_recording))
+		RECORD_REQUEST(request, IOTRAP_TRACE_CALL_AIO_WRITE, IOTRAP_TRACE_OP_WRITE,
+			       served_aio_write(request));
+	return served_aio_write(request);
+}
+
+static inline int served_aio_fsync(int operation, struct aiocb *request)
 {
 	int64_t result;
 
@@ -41,17 +57,38 @@ EXPORT int aio_fsync(int operation, struct aiocb *request)
 						     : REAL(aio_fsync)(operation, request);
 }
 
-EXPORT int aio_error(const struct aiocb *request)
+EXPORT int aio_fsync(int operation, struct aiocb *request)
+{
+	if (unlikely(iotrap_recording))
+		RECORD_REQUEST(request, IOTRAP_TRACE_CALL_AIO_FSYNC,
+			       operation == O_DSYNC ? IOTRAP_TRACE_OP_FDATASYNC
+						    : IOTRAP_TRACE_OP_FSYNC,
+			       served_aio_fsync(operation, request));
+	return served_aio_fsync(operation, request);
+}
+
+static inline int served_aio_error(const struct aiocb *request)
 {
 	if (unlikely(!iotrap_posix_is_ours()))
 		return REAL(aio_error)(request);
 	return (int)iotrap_posix_error(block_of(request));
 }
 
+EXPORT int aio_error(const struct aiocb *request)
+{
+	int error = served_aio_error(request);
+
+	if (unlikely(iotrap_recording))
+		iotrap_record_request_end(block_of(request), error);
+	return error;
+}
+
 EXPORT ssize_t aio_return(struct aiocb *request)
 {
 	if (likely(iotrap_posix_is_ours()))
 		iotrap_posix_returned();
+	if (unlikely(iotrap_recording))
+		iotrap_record_request_end(block_of(request), (int)block_of(request)->error);
 	return block_of(request)->result;
 }
 
@@ -62,7 +99,8 @@ EXPORT int aio_cancel(int fd, struct aiocb *request)
 	return (int)iotrap_answer(iotrap_posix_cancel(fd, request ? block_of(request) : NULL));
 }
 
-EXPORT int lio_listio(int mode, struct aiocb *const list[], int count, struct sigevent *event)
+static inline int served_lio_listio(int mode, struct aiocb *const list[], int count,
+				    struct sigevent *event)
 {
 	struct iotrap_notice notice;
 	int64_t result;
@@ -84,6 +122,35 @@ EXPORT int lio_listio(int mode, struct aiocb *const list[], int count, struct si
 				   event && mode == LIO_NOWAIT ? &notice : NULL);
 	return likely(result != IOTRAP_AIO_DECLINED) ? (int)iotrap_answer(result)
 						     : REAL(lio_listio)(mode, list, count, event);
+}
+
+static COLD int recorded_lio_listio(int mode, struct aiocb *const list[], int count,
+				    struct sigevent *event)
+{
+	struct iotrap_aiocb *const *blocks = (struct iotrap_aiocb *const *)list;
+	struct iotrap_record_batch batch;
+	int result;
+
+	iotrap_record_list_begin(&batch, blocks, count);
+	result = served_lio_listio(mode, list, count, event);
+	if (result == 0 || errno != EINVAL)
+		iotrap_record_list_end(&batch, blocks, count);
+	if (mode == LIO_WAIT) {
+		int saved = errno;
+
+		for (int i = 0; i < count; i++) {
+			if (list[i] && list[i]->aio_lio_opcode != LIO_NOP)
+				iotrap_record_request_end(blocks[i], served_aio_error(list[i]));
+		}
+		errno = saved;
+	}
+	return result;
+}
+
+EXPORT int lio_listio(int mode, struct aiocb *const list[], int count, struct sigevent *event)
+{
+	return unlikely(iotrap_recording) ? recorded_lio_listio(mode, list, count, event)
+					  : served_lio_listio(mode, list, count, event);
 }
 
 static void leave(void *way)

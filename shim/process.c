@@ -31,8 +31,11 @@ extern char **environ;
 /* The kernel cancels requests at exec and exit that plain calls would have carried out. */
 static inline void drain(void)
 {
-	if (!iotrap_is_bare())
-		iotrap_aio_drain();
+	if (iotrap_is_bare())
+		return;
+	iotrap_aio_drain();
+	if (unlikely(iotrap_recording))
+		iotrap_record_flush();
 }
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])

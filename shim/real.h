@@ -23,10 +23,12 @@
 
 #include "iotrap_pool.h"
 #include "iotrap_posix.h"
+#include "iotrap_recorder.h"
 
 #define EXPORT __attribute__((visibility("default")))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+#define COLD __attribute__((noinline, cold))
 
 /* Fortified entry points, which no public header declares. */
 ssize_t __pread_chk(int fd, void *buffer, size_t count, off_t offset, size_t room);
@@ -145,19 +147,42 @@ static inline void iotrap_report(struct iotrap_thread *self, struct iotrap_call 
 		}                                                                                  \
 	} while (0)
 
-#define COLD __attribute__((noinline, cold))
-
 /* A call that is only counted: begins with iotrap_count_begin, ends with iotrap_count_end. */
 struct iotrap_counted {
 	struct iotrap_thread *self;
 	uint32_t route;
 	struct iotrap_call call;
+	struct iotrap_note note; /* started_ns 0: not recorded */
 };
+
+/* The start of a counted call of which there is to be a record; fd -1: of no descriptor. */
+static COLD __attribute__((unused)) void iotrap_counted_note(struct iotrap_counted *counted,
+							     uint32_t operation, int fd)
+{
+	if (fd < 0) {
+		counted->note.file = 0;
+		counted->note.started_ns = iotrap_clock();
+	} else if (operation == IOTRAP_OP_CLOSE) {
+		/* A file of which nothing was recorded has no end to record. */
+		counted->note.file = iotrap_record_known(counted->self, fd);
+		if (counted->note.file > IOTRAP_RECORDED_NOT)
+			counted->note.started_ns = iotrap_clock();
+	} else {
+		iotrap_record_begin(counted->self, &counted->note, fd);
+		if (operation == IOTRAP_OP_SYNC && counted->note.started_ns == 0) {
+			counted->note.file = 0;
+			counted->note.started_ns = iotrap_clock();
+		}
+	}
+}
 
 static inline void iotrap_count_begin(struct iotrap_counted *counted, uint32_t operation, int fd)
 {
 	counted->self = iotrap_self();
 	counted->call.operation = operation;
+	counted->note.started_ns = 0;
+	if (unlikely(iotrap_recording))
+		iotrap_counted_note(counted, operation, fd);
 	counted->route = IOTRAP_ROUTE_PASS;
 	if (likely(iotrap_pass_quickly(counted->self, operation, 0) != NULL))
 		return;
@@ -174,6 +199,22 @@ static inline void iotrap_count_end(struct iotrap_counted *counted, int failed)
 		iotrap_completed(counted->self, &counted->call, failed ? -1 : 0);
 	else if (counted->route == IOTRAP_ROUTE_PASS)
 		iotrap_passed(counted->self, counted->call.operation, failed ? -1 : 0);
+}
+
+/* Its record, behind iotrap_count_end; the result is 0 or more, or -errno. */
+static inline void iotrap_count_record(struct iotrap_counted *counted, uint8_t call,
+				       uint8_t operation, uint64_t offset, uint64_t length,
+				       uint32_t flags, int64_t result)
+{
+	if (unlikely(counted->note.started_ns != 0))
+		iotrap_record_end(counted->self, &counted->note, call, operation, offset, length,
+				  flags, result);
+}
+
+/* The result of a call as records have it. */
+static inline int64_t iotrap_outcome(int64_t result)
+{
+	return result < 0 ? -(int64_t)errno : result;
 }
 
 /* Nonzero where nothing may be noted: switched off, or a vfork child in its parent's memory. */

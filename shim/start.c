@@ -10,8 +10,11 @@ extern char **environ;
 /* quick_exit runs no destructors; the first function registered runs last. */
 static void finish_quickly(void)
 {
-	if (!iotrap_is_bare())
-		iotrap_aio_drain();
+	if (iotrap_is_bare())
+		return;
+	iotrap_aio_drain();
+	if (unlikely(iotrap_recording))
+		iotrap_record_flush();
 }
 
 __attribute__((constructor(101))) static void start(void)

@@ -8,7 +8,7 @@
 #include "environment.h"
 #include "iotrap_libaio.h"
 #include "aio_syscalls.h"
-#include "real.h"
+#include "record.h"
 
 #define RAW() REAL(syscall)(number, a, b, c, d, e, f)
 #define VECTOR(address) .iov = (const struct iovec *)(address)
@@ -48,8 +48,52 @@ static long data_call(long number, long a, long b, long c, long d, long e, long 
 	}
 }
 
-static long counted_call(uint32_t operation, long number, long a, long b, long c, long d, long e,
-			 long f)
+/* The same with a record of it. */
+static COLD long recorded_data_call(long number, long a, long b, long c, long d, long e, long f)
+{
+#define RECORD(name, op, offset, length, flags)                                                    \
+	RECORDED(IOTRAP_TRACE_CALL_##name, IOTRAP_TRACE_OP_##op, (int)a, offset, length, flags,    \
+		 data_call(number, a, b, c, d, e, f))
+#define VECTOR_BYTES iotrap_vector_bytes((const struct iovec *)b, (int)c, result_)
+	switch (number) {
+	case SYS_pread64:
+		RECORD(PREAD, READ, d, (uint64_t)c, 0);
+	case SYS_pwrite64:
+		RECORD(PWRITE, WRITE, d, (uint64_t)c, 0);
+	case SYS_preadv:
+		RECORD(PREADV, READ, d, VECTOR_BYTES, 0);
+	case SYS_pwritev:
+		RECORD(PWRITEV, WRITE, d, VECTOR_BYTES, 0);
+	case SYS_preadv2:
+		RECORD(PREADV, READ, d, VECTOR_BYTES, (uint32_t)f);
+	case SYS_pwritev2:
+		RECORD(PWRITEV, WRITE, d, VECTOR_BYTES, (uint32_t)f);
+	case SYS_read:
+		RECORD(READ, READ, -1, (uint64_t)c, 0);
+	case SYS_write:
+		RECORD(WRITE, WRITE, -1, (uint64_t)c, 0);
+	case SYS_readv:
+		RECORD(READV, READ, -1, VECTOR_BYTES, 0);
+	case SYS_writev:
+		RECORD(WRITEV, WRITE, -1, VECTOR_BYTES, 0);
+	case SYS_fsync:
+		RECORD(FSYNC, FSYNC, 0, 0, 0);
+	default: /* SYS_fdatasync */
+		RECORD(FDATASYNC, FDATASYNC, 0, 0, 0);
+	}
+}
+
+/* What a record says of a counted call. */
+struct meaning {
+	uint8_t call;
+	uint8_t operation;
+	uint64_t offset;
+	uint64_t length;
+	uint32_t flags;
+};
+
+static long counted_call(uint32_t operation, struct meaning meaning, long number, long a, long b,
+			 long c, long d, long e, long f)
 {
 	struct iotrap_counted counted;
 	long result;
@@ -57,28 +101,61 @@ static long counted_call(uint32_t operation, long number, long a, long b, long c
 	iotrap_count_begin(&counted, operation, (int)a);
 	result = RAW();
 	iotrap_count_end(&counted, result < 0);
+	iotrap_count_record(&counted, meaning.call, meaning.operation, meaning.offset,
+			    meaning.length, meaning.flags, iotrap_outcome(result));
 	return result;
 }
 
-/* Numbers of calls that change a file's size, or sync all of a file system. */
-static long size_call(long number, long a, long b, long c, long d, long e, long f)
+#define MEANING(call_, op, ...)                                                                    \
+	((struct meaning){.call = IOTRAP_TRACE_CALL_##call_,                                       \
+			  .operation = IOTRAP_TRACE_OP_##op,                                       \
+			  __VA_ARGS__})
+#define SYNC_MEANING MEANING(SYNC, SYNC, .offset = 0)
+
+/* Numbers of calls that sync a part of a file, or more than a file. */
+static long sync_call(long number, long a, long b, long c, long d, long e, long f)
 {
 	long result;
 
 	switch (number) {
+	case SYS_sync_file_range:
+		return counted_call(IOTRAP_OP_SYNC_FILE_RANGE,
+				    MEANING(SYNC_FILE_RANGE, SYNC_FILE_RANGE, .flags = (uint32_t)d,
+					    .offset = (uint64_t)b, .length = (uint64_t)c),
+				    number, a, b, c, d, e, f);
+	case SYS_sync:
+		return counted_call(IOTRAP_OP_SYNC, SYNC_MEANING, number, -1, b, c, d, e, f);
+	default: /* SYS_syncfs */
+		result = counted_call(IOTRAP_OP_SYNC, SYNC_MEANING, number, a, b, c, d, e, f);
+		return iotrap_synced_all((int)a, (int)result);
+	}
+}
+
+/* Numbers of calls that change a file's size. */
+static long size_call(long number, long a, long b, long c, long d, long e, long f)
+{
+	uint64_t started;
+	long result;
+
+	switch (number) {
 	case SYS_truncate:
+		started = unlikely(iotrap_recording) ? iotrap_clock() : 0;
 		result = RAW();
+		if (unlikely(started != 0))
+			iotrap_record_truncate(started, (const char *)a, b, result);
 		if (iotrap_pools_listen())
 			iotrap_pool_resized_any();
 		return result;
-	case SYS_syncfs:
-		result = counted_call(IOTRAP_OP_SYNC, number, a, b, c, d, e, f);
-		return iotrap_synced_all((int)a, (int)result);
 	case SYS_ftruncate:
-		result = counted_call(IOTRAP_OP_TRUNCATE, number, a, b, c, d, e, f);
+		result = counted_call(IOTRAP_OP_TRUNCATE,
+				      MEANING(TRUNCATE, TRUNCATE, .offset = (uint64_t)b), number, a,
+				      b, c, d, e, f);
 		break;
 	default: /* SYS_fallocate */
-		result = counted_call(IOTRAP_OP_ALLOCATE, number, a, b, c, d, e, f);
+		result = counted_call(IOTRAP_OP_ALLOCATE,
+				      MEANING(ALLOCATE, ALLOCATE, .flags = (uint32_t)b,
+					      .offset = (uint64_t)c, .length = (uint64_t)d),
+				      number, a, b, c, d, e, f);
 		break;
 	}
 	if (iotrap_pools_listen())
@@ -88,9 +165,13 @@ static long size_call(long number, long a, long b, long c, long d, long e, long 
 
 static long open_call(long number, long a, long b, long c, long d, long e, long f)
 {
+	struct iotrap_counted counted;
 	long flags = 0;
-	long fd = counted_call(IOTRAP_OP_OPEN, number, a, b, c, d, e, f);
+	long fd;
 
+	iotrap_count_begin(&counted, IOTRAP_OP_OPEN, -1);
+	fd = RAW();
+	iotrap_count_end(&counted, fd < 0);
 	if (fd < 0 || iotrap_is_bare())
 		return fd;
 	switch (number) {
@@ -109,6 +190,8 @@ static long open_call(long number, long a, long b, long c, long d, long e, long 
 		break;
 	}
 	iotrap_descriptor_opened((int)fd, (uint32_t)flags);
+	if (unlikely(counted.note.started_ns != 0))
+		iotrap_record_opened(&counted, (int)fd, (uint32_t)flags);
 	return fd;
 }
 
@@ -145,6 +228,23 @@ static long aio_call(long number, long a, long b, long c, long d, long e, long f
 	int64_t result = iotrap_aio_syscall(number, a, b, c, d, e, f);
 
 	return result == IOTRAP_AIO_DECLINED ? RAW() : (long)iotrap_answer(result);
+}
+
+/* The same with records of requests, or of their ends. */
+static COLD long recorded_aio_call(long number, long a, long b, long c, long d, long e, long f)
+{
+	struct iotrap_thread *self = iotrap_self();
+	struct iotrap_record_batch batch;
+	long result;
+
+	if (number == SYS_io_submit)
+		iotrap_record_submit_begin(self, &batch, b, (const uint64_t *)c);
+	result = aio_call(number, a, b, c, d, e, f);
+	if (number == SYS_io_submit)
+		iotrap_record_submit_end(self, &batch, (const uint64_t *)c, result);
+	else if (number == SYS_io_getevents || number == SYS_io_pgetevents)
+		iotrap_record_events(self, (const struct iotrap_event *)d, result);
+	return result;
 }
 
 /* Numbers of waits and of memory, whose hooks only look on. */
@@ -203,12 +303,12 @@ long iotrap_syscall_hook(long number, long a, long b, long c, long d, long e, lo
 	case SYS_writev:
 	case SYS_fsync:
 	case SYS_fdatasync:
-		return data_call(number, a, b, c, d, e, f);
+		return unlikely(iotrap_recording) ? recorded_data_call(number, a, b, c, d, e, f)
+						  : data_call(number, a, b, c, d, e, f);
 	case SYS_sync_file_range:
-		return counted_call(IOTRAP_OP_SYNC_FILE_RANGE, number, a, b, c, d, e, f);
 	case SYS_sync:
-		return counted_call(IOTRAP_OP_SYNC, number, a, b, c, d, e, f);
 	case SYS_syncfs:
+		return sync_call(number, a, b, c, d, e, f);
 	case SYS_truncate:
 	case SYS_ftruncate:
 	case SYS_fallocate:
@@ -238,7 +338,8 @@ long iotrap_syscall_hook(long number, long a, long b, long c, long d, long e, lo
 	case SYS_io_cancel:
 	case SYS_io_getevents:
 	case SYS_io_pgetevents:
-		return aio_call(number, a, b, c, d, e, f);
+		return unlikely(iotrap_recording) ? recorded_aio_call(number, a, b, c, d, e, f)
+						  : aio_call(number, a, b, c, d, e, f);
 	case SYS_exit_group:
 		if (!iotrap_is_bare()) {
 			iotrap_aio_drain();

@@ -8,6 +8,7 @@ extension Help {
                iotrap trace info FILE [--json]
                iotrap trace export FILE --to FORMAT -o OUT [--force]
                iotrap trace import IN --from FORMAT -o FILE [--force]
+               iotrap trace finish FILE [--force]
 
         generate  makes a trace from a profile; the same seed makes the same bytes
                   --list           the profiles
@@ -28,6 +29,7 @@ extension Help {
                   iolog2, iolog3   fio's logs, as of fio --write_iolog
                   strace           the output of strace -f -ttt -T
                   blkparse         the text of blkparse, default format
+        finish    makes the trace of an iotrap record that was killed; see iotrap record --help
         What a format cannot express is counted on the standard error output.
 
         Files are made with mode 0600 and never replaced without --force.

@@ -5,10 +5,11 @@ enum Help {
     static let overview = """
         usage: iotrap run [--mode MODE] [--set KEY=VALUE]... [--pool POOL]... [--config FILE]
                           [--stats] [--] PROGRAM [ARGUMENT]...
+               iotrap record -o FILE [OPTION]... -- PROGRAM [ARGUMENT]...
                iotrap stat PID|last [--json]
                iotrap doctor [--pool[=POOL] [--measure] [--within SECONDS]]
                iotrap generate PROFILE -o FILE [OPTION]... | --list | --show PROFILE
-               iotrap trace info|export|import ...          iotrap trace --help says more
+               iotrap trace info|export|import|finish ...   iotrap trace --help says more
                iotrap replay FILE --on DIR [OPTION]...
                iotrap compare A.json B.json... [--json] | --merge RANK.json... [-o OUT]
                iotrap kpi --volume data|log DIR [OPTION]...
@@ -52,6 +53,7 @@ enum Help {
                 --measure        also how fast files are read through one path and through all
                 --within SECONDS a mount that takes longer to answer counts as dead (5)
 
+        record  makes a trace of what a program does; see record --help
         replay  repeats the I/O of a trace in a directory and measures it; see replay --help
         compare shows results of replays side by side, or joins those of several machines
         kpi     measures and judges the certification figures of SAP HANA; see kpi --help

@@ -21,6 +21,7 @@ enum Main {
         let rest = Array(arguments.dropFirst())
         switch name.text {
         case "run": return try RunCommand.run(rest)
+        case "record": return try RecordCommand.run(rest)
         case "stat": return try StatCommand.run(rest)
         case "replay": return try ReplayCommand.run(rest)
         case "compare": return try CompareCommand.run(rest)
@@ -38,8 +39,8 @@ enum Main {
             return ExitStatus.success
         default:
             throw .usage(
-                "unknown command '\(name.text)'; valid commands: run, stat, doctor, generate, "
-                    + "trace, replay, compare, kpi, help, --version"
+                "unknown command '\(name.text)'; valid commands: run, stat, doctor, record, "
+                    + "generate, trace, replay, compare, kpi, help, --version"
             )
         }
     }

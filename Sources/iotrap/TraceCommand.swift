@@ -15,15 +15,16 @@ enum TraceCommand {
 
     static func run(_ arguments: [ByteString]) throws(CommandFailure) -> Int32 {
         guard let action = arguments.first?.text else {
-            throw .usage("no action given; write iotrap trace info, export or import")
+            throw .usage("no action given; write iotrap trace info, export, import or finish")
         }
         if ["--help", "-h", "help"].contains(action) {
             Diagnostics.write(Help.traces, to: STDOUT_FILENO)
             return ExitStatus.success
         }
-        guard ["info", "export", "import"].contains(action) else {
+        guard ["info", "export", "import", "finish"].contains(action) else {
             throw .usage(
-                "unknown action '\(action)' of iotrap trace; valid actions: info, export, import")
+                "unknown action '\(action)' of iotrap trace; valid actions: info, export, "
+                    + "import, finish")
         }
         guard let request = try parse(Array(arguments.dropFirst()), action) else {
             return ExitStatus.success
@@ -37,6 +38,7 @@ enum TraceCommand {
         do throws(TraceError) {
             switch action {
             case "info": return try info(path, request)
+            case "finish": return try finish(path, request)
             case "export":
                 let format = try choice(request, ExportFormat.self, option: "--to")
                 let report = try TraceExport.export(
@@ -81,6 +83,17 @@ enum TraceCommand {
         return ExitStatus.success
     }
 
+    /// Makes the trace of a recording that was left unfinished.
+    private static func finish(_ path: String, _ request: Request) throws(TraceError) -> Int32 {
+        guard let recording = try Recording.find(output: path, replaces: request.isForced) else {
+            throw TraceError(
+                path: "\(path).parts",
+                reason: .recording("is not there", remedy: "give the FILE of iotrap record -o FILE")
+            )
+        }
+        return RecordCommand.finish(recording, as: path) ? ExitStatus.success : ExitStatus.nothing
+    }
+
     /// Says on the standard error output that a trace does not go on to its end.
     private static func tell(_ end: TraceReader.End, path: String) {
         switch end {
@@ -108,7 +121,9 @@ enum TraceCommand {
     ) throws(CommandFailure) -> Request? {
         let own =
             action == "info"
-            ? "--json" : action == "export" ? "--to, -o, --force" : "--from, -o, --force"
+            ? "--json"
+            : action == "finish"
+                ? "--force" : action == "export" ? "--to, -o, --force" : "--from, -o, --force"
         var request = Request()
         var reader = OptionReader(
             arguments, command: "trace \(action)", valid: own + ", --help")
@@ -129,7 +144,7 @@ enum TraceCommand {
             case ("export", "-o"), ("import", "-o"), ("export", "--output"),
                 ("import", "--output"):
                 request.output = try reader.value(of: name, value).text
-            case ("export", "--force"), ("import", "--force"):
+            case ("export", "--force"), ("import", "--force"), ("finish", "--force"):
                 try reader.refuseValue(of: name, value)
                 request.isForced = true
             default: throw reader.unknown(name)

@@ -1,4 +1,5 @@
 import Foundation
+import IOTrace
 import Testing
 
 /// Everything about one run of a program that must be the same with and without the library.
@@ -78,8 +79,34 @@ actor Observer {
         var environment = mode.environment
         environment["IOTRAP_STATS_DIR"] = own
         environment["IOTRAP_LOG"] = log
-        let seen = try observe(program, on: bed, environment: environment)
+        guard mode.isRecorded else {
+            let seen = try observe(program, on: bed, environment: environment)
+            return (seen, (try? Repository.text(log)) ?? "")
+        }
+        let seen = try recorded(log + ".trace", &environment) { environment in
+            try observe(program, on: bed, environment: environment)
+        }
         return (seen, (try? Repository.text(log)) ?? "")
+    }
+
+    /// Runs something that is recorded, and checks that a trace comes of it.
+    private func recorded(
+        _ trace: String, _ environment: inout [String: String],
+        _ run: ([String: String]) throws -> Observation
+    ) throws -> Observation {
+        let recording = try Recording.begin(output: trace, options: RecordingOptions())
+        defer {
+            recording.remove()
+            try? FileManager.default.removeItem(atPath: trace)
+        }
+        environment["IOTRAP_TRACE"] = recording.buffers
+        let seen = try run(environment)
+        let report = try recording.finish()
+        #expect(report.damagedChunks == 0)
+        var reader = try TraceReader(path: trace)
+        while try reader.next() != nil {}
+        #expect(reader.end == .complete && reader.totals.events == report.events)
+        return seen
     }
 
     /// A run that nothing is remembered of.

@@ -38,8 +38,12 @@ struct Mode: CustomStringConvertible, Sendable {
     let settings: String?
     /// The mode is for programs whose names begin so.
     var prefix = ""
+    /// Whether the run is recorded.
+    var isRecorded = false
 
-    var description: String { settings.map { "\(mode) with \($0)" } ?? mode }
+    var description: String {
+        (settings.map { "\(mode) with \($0)" } ?? mode) + (isRecorded ? ", recorded" : "")
+    }
 
     var environment: [String: String] {
         var variables = ["LD_PRELOAD": Repository.preload, "IOTRAP_MODE": mode]
@@ -60,6 +64,8 @@ struct Mode: CustomStringConvertible, Sendable {
         emulated,
         // Kernel workers look descriptors up late.
         Mode(mode: "force", settings: "offload=on", prefix: "libaio_close"),
+        Mode(mode: "observe", settings: nil, isRecorded: true),
+        Mode(mode: "force", settings: nil, isRecorded: true),
     ]
     /// As when /proc/sys/fs/aio-max-nr is used up: contexts of libaio without the kernel's.
     static let emulated = Mode(mode: "force", settings: "aio-context=own", prefix: "libaio_")

@@ -21,6 +21,7 @@
 #define IOTRAP_STATE_BARE 0xfffffffeu /* straight to the kernel: inside the engine, or ending */
 
 struct iotrap_ring;
+struct iotrap_recording_window;
 struct iotrap_caller;
 struct iotrap_posix_ring;
 
@@ -53,6 +54,9 @@ struct iotrap_thread {
 	struct iotrap_posix_ring *_Nullable posix_ring;
 	uint32_t suspends;    /* calls of aio_suspend that were willing to wait */
 	uint32_t unsuspended; /* requests since the last of them */
+	/* see Recorder/ */
+	struct iotrap_recording_window *_Nullable window;
+	uintptr_t recording; /* stack address of the record being written; 0: none */
 };
 
 extern __thread struct iotrap_thread iotrap_thread_state __attribute__((tls_model("initial-exec")));

@@ -69,6 +69,8 @@ public struct TraceError: Error, Equatable, Sendable, CustomStringConvertible {
         case line(UInt64, String)
         /// A parameter of a profile.
         case parameter(String)
+        /// A recording that cannot begin or go on.
+        case recording(String, remedy: String)
     }
 
     /// The file.
@@ -92,7 +94,7 @@ public struct TraceError: Error, Equatable, Sendable, CustomStringConvertible {
     public var description: String {
         let place =
             switch reason {
-            case .system, .exists, .notRegular, .empty, .parameter, .notATrace: ""
+            case .system, .exists, .notRegular, .empty, .parameter, .notATrace, .recording: ""
             case .line(let number, _): " line \(number)"
             default: " at byte \(offset)" + (payloadOffset.map { " (record at +\($0))" } ?? "")
             }
@@ -132,6 +134,7 @@ extension TraceError.Reason {
             "event \(index) depends on the one \(distance) before it, which is none that is earlier"
         case .line(_, let text): text
         case .parameter(let text): text
+        case .recording(let text, _): text
         }
     }
 
@@ -146,6 +149,7 @@ extension TraceError.Reason {
         case .version: "use a newer iotrap"
         case .line: "mend or remove the line"
         case .parameter: "see iotrap generate --show PROFILE"
+        case .recording(_, let remedy): remedy
         default: "the file is damaged: fetch it again or record anew"
         }
     }

@@ -23,6 +23,13 @@ public struct TraceHeader: Equatable, Sendable {
     init(validating bytes: UnsafeRawBufferPointer) throws(TraceFault) {
         if bytes.isEmpty { throw TraceFault(reason: .empty) }
         let magic = withUnsafeBytes(of: IOTRAP_TRACE_MAGIC.littleEndian) { Array($0) }
+        let part = withUnsafeBytes(of: IOTRAP_RECORDING_PART_MAGIC.littleEndian) { Array($0) }
+        if bytes.starts(with: part) {
+            throw TraceFault(
+                reason: .recording(
+                    "is a part of a recording",
+                    remedy: "iotrap trace finish FILE makes a trace of FILE.parts"))
+        }
         if !magic.starts(with: bytes.prefix(magic.count)) {
             throw TraceFault(reason: .notATrace)
         }

@@ -46,6 +46,7 @@ public struct TraceReader: ~Copyable {
 
     /// Opens a trace and checks its header.
     public init(path: String) throws(TraceError) {
+        if let error = Recording.unfinished(path) { throw error }
         let input = try InputFile(path: path)
         let header = try Self.readHeader(input)
         self.init(input: input, header: header)

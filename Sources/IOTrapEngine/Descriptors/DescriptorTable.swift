@@ -99,12 +99,14 @@ public func iotrap_descriptor_opened(_ fd: Int32, _ flags: UInt32) {
 public func iotrap_descriptor_forget(_ fd: Int32) {
     guard process.pointee.isActive, fd >= 0 else { return }
     DescriptorTable.store(fd, Slot(word: 0))
+    if iotrap_is_recording() != 0 { RecordedFiles.forget(UInt32(fd), UInt32(fd)) }
 }
 
 /// See iotrap_engine.h.
 @c @implementation
 public func iotrap_descriptors_forget(_ first: UInt32, _ last: UInt32) {
     guard process.pointee.isActive else { return }
+    if iotrap_is_recording() != 0 { RecordedFiles.forget(first, last) }
     DescriptorTable.forEach(first, last) { _, word in
         if Slot(word: word.pointee).kind != .engine {
             word.atomic.pointee.store(0, ordering: .relaxed)

@@ -42,6 +42,14 @@ enum EnvironmentReader {
         case off
     }
 
+    /// Begins to record, if that is asked for. What is wrong with it is a line in the log; the rest
+    /// of the library works as without.
+    static func startRecording(_ environment: Environment?) {
+        guard let path = value("IOTRAP_TRACE", environment), path[0] != 0 else { return }
+        guard let fault = Recorder.start(path) else { return }
+        Log.line("nothing is recorded: IOTRAP_TRACE is ", quoting: buffer(path), fault)
+    }
+
     private static func readMode(_ environment: Environment?) -> Bool {
         guard let text = value("IOTRAP_MODE", environment) else { return true }
         let bytes = buffer(text)

@@ -28,6 +28,7 @@ public func iotrap_start(
     state.pointee.isActive = true
     iotrap_active_set()
     iotrap_guard_set(page)
+    EnvironmentReader.startRecording(environment)
 }
 
 /// Works out what the configuration means for the hot path.
@@ -98,6 +99,8 @@ private func attach(_ thread: UnsafeMutablePointer<iotrap_thread>) {
     thread.pointee.inside = 0
     thread.pointee.posix_ring = nil
     thread.pointee.suspends = 0
+    thread.pointee.window = nil
+    thread.pointee.recording = 0
     for operation in 0..<IOTRAP_OP_COUNT.rawValue {
         // The first call is timed: short programs would else show no latency at all.
         iotrap_countdown(thread, operation).pointee = 1
@@ -138,6 +141,7 @@ private func becomeChild() {
     PosixRing.forget()
     RequestPool.reset()
     Pools.forget()
+    Recorder.forget()
     DescriptorTable.forEach(0, UInt32.max) { fd, word in
         if Slot(word: word.pointee).kind == .engine {
             word.pointee = 0
@@ -164,6 +168,7 @@ public func iotrap_thread_ended(_ thread: UnsafeMutablePointer<iotrap_thread>) {
         CallerRing.end(thread)
         PosixRing.end(thread)
         ThreadRing.drop(thread)
+        Recorder.threadEnded(thread)
         if thread.pointee.block != nil {
             thread.pointee.block = nil
             Segment.releaseBlock(thread.pointee.block_index)
@@ -178,6 +183,7 @@ public func iotrap_finish() {
     guard process.pointee.isActive, process.pointee.isRestricted == 0,
         process.pointee.guardPage?.pointee != 0
     else { return }
+    Recorder.flush()
     Segment.finish()
 }
 
@@ -197,6 +203,7 @@ public func iotrap_restrict() {
         PosixRing.settle(iotrap_self())
         Service.retire()
     }
+    iotrap_recording_set(0)
     process.pointee.isRestricted = 1
     iotrap_guard_close()
 }

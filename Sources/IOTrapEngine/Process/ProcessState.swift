@@ -58,6 +58,9 @@ struct ProcessState {
     /// Files read through the page cache may be in a pool.
     var poolsServeBuffered: Bool
 
+    /// What is recorded, and where.
+    var recorder: RecorderState
+
     /// Paths from the environment, kept because the program may change its environment.
     var statsDirectory: PathBuffer
     var logPath: PathBuffer
