@@ -64,7 +64,6 @@ struct Mode: CustomStringConvertible, Sendable {
         emulated,
         // Kernel workers look descriptors up late.
         Mode(mode: "force", settings: "offload=on", prefix: "libaio_close"),
-        Mode(mode: "observe", settings: nil, isRecorded: true),
         Mode(mode: "force", settings: nil, isRecorded: true),
     ]
     /// As when /proc/sys/fs/aio-max-nr is used up: contexts of libaio without the kernel's.

@@ -213,6 +213,7 @@ struct iotrap_pool_sibling {
 	uint8_t attempts;
 	int32_t error;       /* why it was refused: -errno, or 0 for another file */
 	uint64_t again_ns;   /* not before */
+	int64_t size;        /* the path's client knows the file to be at least that long */
 	int64_t changed_ns;  /* of the file, when it was first compared */
 	uint32_t syncs;      /* of it that are under way */
 	uint32_t is_virtual; /* nonzero: on no block device of its own */

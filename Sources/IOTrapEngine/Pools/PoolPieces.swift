@@ -13,9 +13,11 @@ enum PoolPieces {
     // MARK: - Out
 
     /// Puts a piece in the ring, for a path of its file's pool.
-    static func issue(_ s: State, _ p: Pool, _ piece: Request, _ number: UInt32) {
+    static func issue(_ s: State, _ p: Pool, _ piece: Request, _ chosen: UInt32) {
         let index = piece.pointee.pool_file - 1
         let file = PoolFiles.file(index)
+        piece.pointee.data |= 1 << UInt64(chosen)
+        let number = PoolSiblings.reaches(s, p, piece, chosen) ? chosen : file.pointee.home
         let path = PoolService.path(file, number)
         let writes = Requests.writes(piece)
         piece.pointee.comparison = number
@@ -171,6 +173,9 @@ enum PoolPieces {
         let nanoseconds = now &- piece.pointee.started_ns
         remove(p, piece, path)
         letGo(s, p, piece)
+        if !writes, number != file.pointee.home, result >= 0 {
+            PoolSiblings.noteEnd(p, piece, number, result)
+        }
         let hasFailed = PoolHealth.isPathError(result)
         p.pointee.models[Int(path)].ended(
             bytes: bytes(piece), isBulk: isBulk(piece), took: nanoseconds, now: now,

@@ -141,6 +141,41 @@ enum PoolSiblings {
         p.pointee.links[Int(PoolService.path(file, number))].files &-= 1
     }
 
+    /// Whether a piece may go to a path: writes only as far as the file is long for its client. FUSE
+    /// takes a write beyond that for one that makes the file longer, and when it fails cuts the
+    /// file to the length it knew (fuse_do_truncate), whatever other paths have written since.
+    static func reaches(
+        _ s: State, _ p: Pool, _ piece: RequestPool.Request, _ number: UInt32
+    ) -> Bool {
+        let index = piece.pointee.pool_file - 1
+        let file = PoolFiles.file(index)
+        guard Requests.writes(piece), number != file.pointee.home else { return true }
+        let record = sibling(p, index, number)
+        let isVector = UInt32(piece.pointee.kind) == IOTRAP_REQUEST_WRITEV.rawValue
+        let bytes = isVector ? PoolService.vectorBytes(piece) : UInt64(piece.pointee.length)
+        let end = piece.pointee.offset &+ Int64(truncatingIfNeeded: bytes)
+        if end <= record.pointee.size { return true }
+        let now = iotrap_clock()
+        if now >= record.pointee.again_ns,
+            !p.pointee.links[Int(PoolService.path(file, number))].isVisited
+        {
+            record.pointee.again_ns = now &+ proofNanoseconds
+            PoolVisits.prove(s, p, index, number, piece.pointee.descriptor)
+        }
+        return false
+    }
+
+    /// A read came to the end of the file, as the path's client knows it from now on.
+    static func noteEnd(
+        _ p: Pool, _ piece: RequestPool.Request, _ number: UInt32, _ result: Int32
+    ) {
+        let isVector = UInt32(piece.pointee.kind) == IOTRAP_REQUEST_READV.rawValue
+        let bytes = isVector ? PoolService.vectorBytes(piece) : UInt64(piece.pointee.length)
+        guard UInt64(result) < bytes else { return }
+        let record = sibling(p, piece.pointee.pool_file - 1, number)
+        record.pointee.size = min(record.pointee.size, piece.pointee.offset &+ Int64(result))
+    }
+
     /// A path failed: files are opened anew once it works again. What they have open there stays
     /// open until then, so that a sync in between tells what became of unsynced writes.
     static func leave(_ p: Pool, path: UInt32) {

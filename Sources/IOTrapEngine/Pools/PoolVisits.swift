@@ -334,7 +334,7 @@ enum PoolVisits {
             !isSameMount && before.inode == file.pointee.inode
             && other.mode & Classification.typeMask == Classification.regular
         let isAlike = other.inode == before.inode && isBetween(before, other, after)
-        noteDevice(p, visit, other)
+        note(p, visit, other)
         if visit.pointee.isProof {
             return proved(s, p, visit, isAlike && isRight, other.changed_ns)
         }
@@ -360,13 +360,14 @@ enum PoolVisits {
         guard isKnown, other.inode == file.pointee.inode,
             other.mode & Classification.typeMask == Classification.regular
         else { return refuse(s, p, visit, -5, now) }
-        noteDevice(p, visit, other)
+        note(p, visit, other)
         accept(s, p, visit, isProven: wasProven(visit))
     }
 
-    private static func noteDevice(_ p: Pool, _ visit: Visit, _ look: iotrap_pool_look) {
-        PoolSiblings.sibling(p, visit.pointee.index, visit.pointee.number).pointee.is_virtual =
-            UInt32(iotrap_device_is_virtual(look.device))
+    private static func note(_ p: Pool, _ visit: Visit, _ look: iotrap_pool_look) {
+        let record = PoolSiblings.sibling(p, visit.pointee.index, visit.pointee.number)
+        record.pointee.is_virtual = UInt32(iotrap_device_is_virtual(look.device))
+        record.pointee.size = look.size
     }
 
     /// A file that changes while it is looked at shows times between those before and after.
