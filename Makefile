@@ -59,22 +59,20 @@ $(OBJ)/library-%.o: shim/library/%.c $(HEADERS) | $(OBJ)
 $(OBJ)/shim-%.o: shim/%.S | $(OBJ)
 	$(CC) -c $(INCLUDES) $< -o $@
 
-# The export list comes from the hook table and the public header.
-$(OBJ)/preload.map: shim/hooks.def Sources/CIOTrap/include/iotrap.h Makefile | $(OBJ)
+# The export list comes from the hook table and that of the library, without its versions: hooks
+# must have none.
+LIBRARY_MAP := shim/library/libiotrap.map
+$(OBJ)/preload.map: shim/hooks.def $(LIBRARY_MAP) Makefile | $(OBJ)
 	{ echo '{ global:'; \
 	  sed -nE 's/^HOOK\(([^)]*)\)/\t\1;/p; s/^ALIAS\(([^,]*),.*/\t\1;/p' shim/hooks.def; \
-	  sed -nE 's/^[a-z].*[ *](iotrap_[a-z0-9_]+)\(.*/\t\1;/p' Sources/CIOTrap/include/iotrap.h; \
-	  echo 'local: *; };'; } > $@
-$(OBJ)/library.map: Sources/CIOTrap/include/iotrap.h Makefile | $(OBJ)
-	{ echo '{ global:'; \
-	  sed -nE 's/^[a-z].*[ *](iotrap_[a-z0-9_]+)\(.*/\t\1;/p' Sources/CIOTrap/include/iotrap.h; \
+	  sed -nE 's/^\t(iotrap_[a-z0-9_]+;)$$/\t\1/p' $(LIBRARY_MAP); \
 	  echo 'local: *; };'; } > $@
 
 $(BUILD)/lib/libiotrap-preload.so: $(ENGINE_OBJ) $(SHIM_OBJ) $(OBJ)/preload.map | $(BUILD)/lib
 	$(CC) $(LDFLAGS) -Wl,--version-script=$(OBJ)/preload.map -Wl,-soname,libiotrap-preload.so \
 		$(ENGINE_OBJ) $(SHIM_OBJ) $(LIBURING) -o $@
-$(BUILD)/lib/libiotrap.so: $(ENGINE_OBJ) $(OBJ)/library-start.o $(OBJ)/library.map | $(BUILD)/lib
-	$(CC) $(LDFLAGS) -Wl,--version-script=$(OBJ)/library.map -Wl,-soname,libiotrap.so.0 \
+$(BUILD)/lib/libiotrap.so: $(ENGINE_OBJ) $(OBJ)/library-start.o $(LIBRARY_MAP) | $(BUILD)/lib
+	$(CC) $(LDFLAGS) -Wl,--version-script=$(LIBRARY_MAP) -Wl,-soname,libiotrap.so.0 \
 		$(ENGINE_OBJ) $(OBJ)/library-start.o $(LIBURING) -o $@
 
 COMMAND_SOURCES := $(shell find Sources -name '*.swift' -o -name '*.c' -o -name '*.h') Package.swift
