@@ -13,6 +13,7 @@ let package = Package(
     name: "iotrap",
     products: [
         .executable(name: "iotrap", targets: ["iotrap"]),
+        .library(name: "IOTrap", targets: ["IOTrap"]),
         .library(name: "IOTrapStats", targets: ["IOTrapStats"]),
         .library(name: "IOTrace", targets: ["IOTrace"]),
     ],
@@ -27,6 +28,11 @@ let package = Package(
             name: "IOTrapEngine",
             dependencies: ["CIOTrap", "CIOTrapEngine"],
             swiftSettings: strict),
+        .target(
+            name: "IOTrap",
+            dependencies: ["IOTrapEngine", "CIOTrap", "CIOTrapEngine"],
+            // Spans that are handed out are bound to the buffer that they look into.
+            swiftSettings: strict + [.enableExperimentalFeature("Lifetimes")]),
         .target(name: "IOTrapStats", dependencies: ["CIOTrap"], swiftSettings: strict),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "IOTrace", dependencies: ["CIOTrap", "CZstd"], swiftSettings: strict),
