@@ -140,8 +140,7 @@ enum iotrap_io_kind {
 #define IOTRAP_IO_FIXED_BUFFER 16u
 /*
  * Goes on after a short transfer until all is done. A read that meets the end of the file ends
- * with -ENODATA: the file is shorter than the caller knows. Not for vectored operations. With a
- * link nothing can be tried again in between: a short write's result is its bytes.
+ * with -ENODATA: the file is shorter than the caller knows. Not for vectored operations.
  */
 #define IOTRAP_IO_WHOLE 32u
 /* No completion unless it failed. */
@@ -209,10 +208,11 @@ size_t iotrap_completion_text(const struct iotrap_completion *completion, char *
 
 /* --- queues -------------------------------------------------------------------------- */
 
-#define IOTRAP_QUEUE_UNBOUND 1u /* no owner: any thread, one at a time; a little slower */
-#define IOTRAP_QUEUE_PLAIN 2u   /* plain system calls, no io_uring */
-#define IOTRAP_QUEUE_RING 4u    /* without io_uring fail with its -errno, no plain system calls */
-#define IOTRAP_QUEUE_STRICT 8u  /* iotrap_set_strict(1) */
+#define IOTRAP_QUEUE_UNBOUND 1u  /* no owner: any thread, one at a time; a little slower */
+#define IOTRAP_QUEUE_PLAIN 2u    /* plain system calls, no io_uring */
+#define IOTRAP_QUEUE_RING 4u     /* without io_uring fail with its -errno, no plain system calls */
+#define IOTRAP_QUEUE_STRICT 8u   /* iotrap_set_strict(1) */
+#define IOTRAP_QUEUE_NO_WAKE 16u /* nobody wakes it: waits for several completions sleep once */
 
 struct iotrap_queue_options {
 	uint32_t struct_size;   /* sizeof(struct iotrap_queue_options) */
@@ -237,7 +237,7 @@ int iotrap_queue_close(struct iotrap_queue *queue);
  * Adds an operation; nothing starts before the next submit or wait. 0, or
  *   -EAGAIN  the queue is full: take completions first
  *   -EINVAL  a field is wrong, or O_DIRECT and buffer, offset or length misaligned
- *   -EBADF   the file is closed, or is not a file; the slot is empty
+ *   -EBADF   the file is closed, or is not a file
  *   -EFAULT  outside the registered buffer
  *   -EPERM   wrong thread
  * iotrap_queue_error says more. Threads: owner.
@@ -285,7 +285,8 @@ int iotrap_queue_dispatch(struct iotrap_queue *queue, uint32_t maximum, uint64_t
 
 /*
  * Ends the wait that the owner is in, or else the next one, before it has what it waits for.
- * Async-signal-safe. The queue must not be closed meanwhile. Threads: any.
+ * Async-signal-safe. The queue must not be closed meanwhile. 0, -EBADF, -EINVAL when the queue was
+ * opened with IOTRAP_QUEUE_NO_WAKE. Threads: any.
  */
 int iotrap_queue_wake(struct iotrap_queue *queue);
 
@@ -298,7 +299,8 @@ int iotrap_queue_eventfd(struct iotrap_queue *queue);
 
 /*
  * Asks for the cancellation of operations added with this user_data: how many were found. They
- * complete as ever: with -ECANCELED, or with their result when it was too late. Threads: owner.
+ * complete as ever: with -ECANCELED, or with their result when it was too late; those that are only
+ * added do at the next submit or wait. user_data of a batch means all of it. Threads: owner.
  */
 int iotrap_queue_cancel(struct iotrap_queue *queue, uint64_t user_data);
 
