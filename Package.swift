@@ -49,10 +49,14 @@ let package = Package(
             name: "iotrap",
             dependencies: ["IOTrapStats", "IOTrace", "IOReplay", "IOTrapEngine", "CIOTrap"],
             swiftSettings: strict),
+        .executableTarget(
+            name: "librarybench", dependencies: ["IOTrap", "CIOTrapEngine"],
+            path: "bench/library", swiftSettings: strict),
         .testTarget(
             name: "IOTrapEngineTests",
             dependencies: ["IOTrapEngine", "CIOTrap", "CIOTrapEngine"],
             swiftSettings: strict),
+        .testTarget(name: "IOTrapTests", dependencies: ["IOTrap"], swiftSettings: strict),
         .testTarget(
             name: "IOTrapStatsTests",
             dependencies: ["IOTrapStats", "CIOTrap"],
