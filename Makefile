@@ -3,8 +3,9 @@
 #   make            build/bin/iotrap, build/lib/libiotrap-preload.so, build/lib/libiotrap.so
 #   make demo       install what is missing, build, run real programs plain and under iotrap
 #   make test       install what is missing, build, run every test   (SUITE=name: one suite)
-#   make bench      print the performance figures as ratios; make bench-pools: those of mount pools
-#   make lint asan tsan ubsan install clean
+#   make bench      print the performance figures as ratios; bench-pools: of mount pools;
+#                   bench-library: of the libraries
+#   make examples docs lint asan tsan ubsan install clean
 
 SHELL := /bin/bash
 PREFIX ?= /usr/local
@@ -32,6 +33,7 @@ HEADERS := $(wildcard Sources/CIOTrap/include/*.h Sources/CIOTrapEngine/include/
 ENGINE_OBJ := $(OBJ)/engine.o $(ENGINE_C:Sources/CIOTrapEngine/%.c=$(OBJ)/engine-%.o)
 SHIM_OBJ := $(SHIM_C:shim/%.c=$(OBJ)/shim-%.o) $(OBJ)/shim-vfork.o
 
+.PHONY: bench-library bench-programs examples docs
 .PHONY: all libraries command deps demo test tests-c bench bench-pools lint asan tsan ubsan install clean
 all: libraries command
 libraries: $(BUILD)/lib/libiotrap-preload.so $(BUILD)/lib/libiotrap.so
@@ -121,6 +123,26 @@ bench-pools:
 	@bash bench/deps.sh bench
 	@$(MAKE) --no-print-directory all
 	@bash bench/run.sh --pools
+# Release builds of what is measured: the benchmarks' programs in Swift, and the examples.
+bench-programs:
+	@swift build -c release --product librarybench --scratch-path .build/command -q
+	@swift build -c release --package-path examples --scratch-path .build/examples -q
+bench-library:
+	@bash bench/deps.sh bench
+	@bash bench/run.sh --library
+# A package of its own that depends on this one, as any other would.
+examples:
+	swift build --package-path examples --scratch-path .build/examples
+# The pages of the Swift library: build/docs, to be served by any web server.
+DOCS := $(BUILD)/docs
+docs:
+	rm -rf $(DOCS) .build/symbols && mkdir -p $(BUILD) .build/symbols
+	swift build --target IOTrap --scratch-path .build/docs -Xswiftc -emit-symbol-graph \
+		-Xswiftc -emit-symbol-graph-dir -Xswiftc $(CURDIR)/.build/symbols
+	rm -f $(filter-out .build/symbols/IOTrap.symbols.json,$(wildcard .build/symbols/*.json))
+	docc convert Sources/IOTrap/IOTrap.docc --fallback-display-name IOTrap \
+		--fallback-bundle-identifier iotrap --additional-symbol-graph-dir .build/symbols \
+		--warnings-as-errors --output-path $(DOCS)
 C_FILES = $(shell git ls-files '*.c' '*.h')
 lint:
 	swift format lint --strict -r Sources Tests Package.swift

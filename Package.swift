@@ -56,6 +56,7 @@ let package = Package(
             name: "IOTrapEngineTests",
             dependencies: ["IOTrapEngine", "CIOTrap", "CIOTrapEngine"],
             swiftSettings: strict),
+        .testTarget(name: "ExampleTests", swiftSettings: strict),
         .testTarget(name: "IOTrapTests", dependencies: ["IOTrap"], swiftSettings: strict),
         .testTarget(
             name: "IOTrapStatsTests",

@@ -13,6 +13,7 @@ let package = Package(
         .executableTarget(
             name: "wal", dependencies: ["WriteAheadLog", iotrap], swiftSettings: strict),
         .executableTarget(name: "restore", dependencies: [iotrap], swiftSettings: strict),
+        .executableTarget(name: "tutorial", dependencies: [iotrap], swiftSettings: strict),
         .systemLibrary(
             name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .executableTarget(

@@ -1,4 +1,5 @@
 import CIOTrap
+import Glibc
 
 /// A part of a file that a stream has read.
 ///
@@ -57,7 +58,7 @@ public final class IOBlock {
     func end(isolation: isolated ReadAhead) async -> IOError.Reason? {
         if result == nil { await withUnsafeContinuation { waiter = $0 } }
         guard let result, result >= 0 else {
-            if result == Int64(-61) /* ENODATA */ {
+            if result == Int64(-ENODATA) {
                 return .endOfFile(expected: expected, found: 0)
             }
             return IOError.Reason(result: result ?? 0)

@@ -1,7 +1,7 @@
 /// A file, or a part of it, as a sequence of blocks, read ahead of their use.
 ///
 /// ```swift
-/// for try await block in file.blocks() { hash.update(block.bytes) }
+/// for try await block in try file.blocks() { hash &+= UInt64(block.count) }
 /// ```
 ///
 /// `readAhead` blocks are in flight while one is used. A block's memory is used again once the block

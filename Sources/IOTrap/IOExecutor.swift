@@ -10,7 +10,7 @@ import CIOTrap
 /// let executor = try IOExecutor()
 /// try await withTaskExecutorPreference(executor) {
 ///     let file = try await IOFile.open("data.db")
-///     // ...
+///     print(try file.size())
 /// }
 /// ```
 ///
@@ -18,9 +18,11 @@ import CIOTrap
 /// lives on the thread when its `unownedExecutor` is ``unownedSerialExecutor``:
 ///
 /// ```swift
-/// actor Log {
+/// actor OnExecutor {
 ///     let executor: IOExecutor
 ///     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.unownedSerialExecutor }
+///
+///     init(_ executor: IOExecutor) { self.executor = executor }
 /// }
 /// ```
 ///

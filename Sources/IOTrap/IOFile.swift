@@ -9,7 +9,7 @@ import Glibc
 ///
 /// ```swift
 /// let file = try await IOFile.open("data.db", .readWrite, options: [.create])
-/// try await file.write("hello".utf8Span.span.bytes, at: 0)
+/// try await file.write(bytes.span.bytes, at: 0)
 /// try await file.sync()
 /// ```
 ///

@@ -1,4 +1,5 @@
 import CIOTrap
+import Glibc
 
 /// A queue of its own for a thread that waits for completions itself: the batch form.
 ///
@@ -8,10 +9,12 @@ import CIOTrap
 ///
 /// ```swift
 /// var queue = try IOQueue(depth: 32)
-/// for block in 0..<32 { try queue.read(file, into: try pool.take(), at: block * 4096) }
+/// for block in 0..<32 {
+///     try queue.read(file, into: try pool.take(), at: Int64(block) * 4096)
+/// }
 /// while queue.inFlight > 0 {
 ///     try queue.wait()
-///     while var completion = queue.next() { use(try completion.buffer()) }
+///     while let completion = queue.next() { bytes += try completion.count() }
 /// }
 /// ```
 public struct IOQueue: ~Copyable {
@@ -154,7 +157,7 @@ public struct IOQueue: ~Copyable {
         while true {
             let found = iotrap_queue_wait(
                 queue, completions, UInt32(clamping: count), UInt32(depth), left(deadline))
-            if found == -4 /* EINTR */ { continue }
+            if found == -EINTR { continue }
             guard found >= 0 else { throw IOError(.submit, path: "", reason: .system(-found)) }
             fetched = Int(found)
             return fetched

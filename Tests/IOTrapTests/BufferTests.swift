@@ -8,7 +8,7 @@ import Testing
         var storage = buffer.storage
         let address = storage.withUnsafeMutableBytes { UInt(bitPattern: $0.baseAddress) }
         #expect(address % 4096 == 0)
-        buffer.fill(from: [1, 2].span.bytes)
+        buffer.fill(from: ([1, 2] as [UInt8]).span.bytes)
         #expect(buffer.count == 2 && buffer.bytes.byteCount == 2)
         #expect(buffer.storage.byteCount == 8192)
     }

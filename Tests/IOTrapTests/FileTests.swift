@@ -9,7 +9,7 @@ import Testing
 
     @Test func synchronousReadsAndWrites() throws {
         let file = try IOFile.open(scratch("a"), .readWrite, options: [.create])
-        try file.write([1, 2, 3, 4].span.bytes, at: 2)
+        try file.write(([1, 2, 3, 4] as [UInt8]).span.bytes, at: 2)
         try file.sync()
         try file.sync(dataOnly: true)
         #expect(try file.size() == 6)
@@ -32,7 +32,7 @@ import Testing
 
     @Test func asynchronousReadsAndWrites() async throws {
         let file = try await IOFile.open(scratch("a"), .readWrite, options: [.create])
-        try await file.write([1, 2, 3, 4].span.bytes, at: 2)
+        try await file.write(([1, 2, 3, 4] as [UInt8]).span.bytes, at: 2)
         try await file.sync()
         var bytes = [UInt8](repeating: 9, count: 8)
         var span = bytes.mutableSpan
@@ -89,7 +89,7 @@ import Testing
             #expect(error.reason == offset && error.operation == .read && error.path == path)
             #expect(error.description.contains("offset 100 is no multiple of \(multiple)"))
         }
-        buffer.fill(from: [1, 2, 3].span.bytes)
+        buffer.fill(from: ([1, 2, 3] as [UInt8]).span.bytes)
         do {
             try await file.write(buffer, at: 0)
             Issue.record("a misaligned write went through")
@@ -113,7 +113,7 @@ import Testing
         let path = try scratch.file("e", bytes: 10)
         let file = try await IOFile.open(path)
         do {
-            try await file.write([1].span.bytes, at: 0)
+            try await file.write(([1] as [UInt8]).span.bytes, at: 0)
             Issue.record("wrote to a file open for reading")
         } catch {
             #expect(error == IOError(.write, path: path, reason: .system(EBADF)))
@@ -158,12 +158,12 @@ import Testing
 
     @Test func durableWrites() async throws {
         let file = try await IOFile.open(scratch("h"), .readWrite, options: [.create])
-        try await file.writeDurably([1, 2, 3].span.bytes, at: 0)
-        try await file.writeDurably([4, 5].span.bytes, at: 3)
+        try await file.writeDurably(([1, 2, 3] as [UInt8]).span.bytes, at: 0)
+        try await file.writeDurably(([4, 5] as [UInt8]).span.bytes, at: 3)
         #expect(try scratch.content("h") == [1, 2, 3, 4, 5])
         let other = try await IOFile.open(scratch("h"))
         do {
-            try await other.writeDurably([4, 5].span.bytes, at: 3)
+            try await other.writeDurably(([4, 5] as [UInt8]).span.bytes, at: 3)
             Issue.record("wrote to a file open for reading")
         } catch {
             #expect(error.operation == .write && error.errno == EBADF)
@@ -202,7 +202,7 @@ import Testing
         #expect(wrongBytes(buffer.bytes, at: 0) == 0)
         try await IOFile.write(contents: buffer.bytes, to: scratch("k"), permissions: 0o600)
         #expect(try scratch.content("k") == scratch.content("j"))
-        try await IOFile.write(contents: [7].span.bytes, to: scratch("k"))
+        try await IOFile.write(contents: ([7] as [UInt8]).span.bytes, to: scratch("k"))
         #expect(try scratch.content("k") == [7])
         do {
             try await IOFile.read(contentsOf: scratch("none"), into: &buffer)

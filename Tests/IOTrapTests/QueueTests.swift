@@ -75,7 +75,7 @@ import Testing
         let file = try IOFile.open(path)
         var queue = try IOQueue(depth: 2)
         var buffer = IOBuffer(capacity: 512)
-        buffer.fill(from: [1].span.bytes)
+        buffer.fill(from: ([1] as [UInt8]).span.bytes)
         try queue.write(file, buffer, at: 0)
         try queue.wait()
         var completion = try only(queue.next())
