@@ -56,7 +56,12 @@ public final class IOBlock {
 
     /// Waits for the end of the read: why it failed, if it did.
     func end(isolation: isolated ReadAhead) async -> IOError.Reason? {
-        if result == nil { await withUnsafeContinuation { waiter = $0 } }
+        if result == nil {
+            // Getting here may have taken a turn of the loop: the end may have come since.
+            await withUnsafeContinuation { continuation in
+                if result == nil { waiter = continuation } else { continuation.resume() }
+            }
+        }
         guard let result, result >= 0 else {
             if result == Int64(-ENODATA) {
                 return .endOfFile(expected: expected, found: 0)

@@ -83,7 +83,9 @@ final class RingLoop {
 
     private func run(_ entry: LoopJob) {
         if entry.isIsolated {
-            entry.job.runSynchronously(on: asUnownedSerialExecutor())
+            // With both said, what the actor calls needs no further turn.
+            entry.job.runSynchronously(
+                isolatedTo: asUnownedSerialExecutor(), taskExecutor: taskExecutor!)
         } else {
             entry.job.runSynchronously(on: taskExecutor!)
         }
