@@ -37,8 +37,24 @@ extension IOFile {
         contents bytes: RawSpan, to path: String, options: Options = [],
         permissions: UInt32 = 0o644, deadline: ContinuousClock.Instant? = nil
     ) async throws(IOError) {
-        let count = bytes.byteCount
-        let address = bytes.withUnsafeBytes { $0.baseAddress }
+        try await writeFile(
+            bytes.withUnsafeBytes { $0.baseAddress }, bytes.byteCount, path, options, permissions,
+            deadline)
+    }
+
+    /// Makes a file of what a buffer holds; otherwise the same.
+    /// - Throws: `.write` with what open(2) or pwrite(2) said.
+    public static nonisolated(nonsending) func write(
+        contents buffer: borrowing IOBuffer, to path: String, options: Options = [],
+        permissions: UInt32 = 0o644, deadline: ContinuousClock.Instant? = nil
+    ) async throws(IOError) {
+        try await writeFile(buffer.base, buffer.count, path, options, permissions, deadline)
+    }
+
+    private static nonisolated(nonsending) func writeFile(
+        _ address: UnsafeRawPointer?, _ count: Int, _ path: String, _ options: Options,
+        _ permissions: UInt32, _ deadline: ContinuousClock.Instant?
+    ) async throws(IOError) {
         let flags = options.union([.create, .truncate]).rawValue
         var io = iotrap_io()
         iotrap_io_write_file(&io, nil, flags, permissions, address, UInt64(count))

@@ -2,7 +2,7 @@ import Glibc
 import IOTrap
 
 /// 4K reads at random places of one file, O_DIRECT, so many in flight.
-struct RandomReads: ~Copyable {
+struct RandomReads {
     private static let blockBytes = 4096
     private let file: IOSharedFile
     private let blocks: Int64
@@ -33,15 +33,23 @@ struct RandomReads: ~Copyable {
         markAllocations()
         while now < end {
             try queue.wait()
-            while var completion = queue.next() {
-                precondition(try completion.count() == Self.blockBytes)
-                count += 1
-                try queue.read(file.file, into: completion.takeBuffer()!, at: place(&random))
-            }
+            while try readAgain(&queue, &random) { count += 1 }
             now = .now
         }
         reportAllocations(per: count)
         report("operations_per_second", Double(count) / (now - start).seconds)
+    }
+
+    /// Takes a completion, and reads into its buffer once more; false when none is there.
+    private func readAgain(
+        _ queue: inout IOQueue, _ random: inout RandomNumbers
+    ) throws -> Bool {
+        guard var completion = queue.next() else { return false }
+        let bytes = try completion.count()
+        precondition(bytes == Self.blockBytes)
+        guard let buffer = completion.takeBuffer() else { return false }
+        try queue.read(file.file, into: buffer, at: place(&random))
+        return true
     }
 
     /// A task for each read in flight, on one executor.

@@ -56,8 +56,9 @@ struct ArchiveReader {
         var filled = 0
         while filled < wanted {
             guard try await loadBlock() else { throw cut() }
-            let part = min(wanted - filled, block!.count - used)
-            let source = block!.bytes.extracting(used..<used + part)
+            let block = block!
+            let part = min(wanted - filled, block.count - used)
+            let source = block.bytes.extracting(used..<used + part)
             var storage = buffer.storage
             source.withUnsafeBytes { from in
                 storage.withUnsafeMutableBytes { to in
@@ -102,8 +103,9 @@ struct ArchiveReader {
         result.reserveCapacity(count)
         while result.count < count {
             guard try await loadBlock() else { break }
-            let part = min(count - result.count, block!.count - used)
-            block!.bytes.extracting(used..<used + part).withUnsafeBytes {
+            let block = block!
+            let part = min(count - result.count, block.count - used)
+            block.bytes.extracting(used..<used + part).withUnsafeBytes {
                 result.append(contentsOf: $0)
             }
             advance(part)

@@ -134,7 +134,7 @@ struct Output: Sendable {
     func write(whole piece: Piece) async {
         do throws(IOError) {
             try await IOFile.write(
-                contents: piece.buffer.bytes, to: path, options: [.exclusive, .noFollow],
+                contents: piece.buffer, to: path, options: [.exclusive, .noFollow],
                 permissions: mode)
             setTime()
         } catch {

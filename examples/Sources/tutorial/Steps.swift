@@ -5,12 +5,13 @@ import IOTrap
 
 func openWriteRead(_ path: String) async throws {
     let file = try await IOFile.open(path, .readWrite, options: [.create])
-    try await file.write("hello, storage".utf8.map { $0 }.span.bytes, at: 0)
+    let text = Array("hello, storage".utf8)
+    try await file.write(text.span.bytes, at: 0)
     try await file.sync()
 
     var buffer = IOBuffer(capacity: 4096)
     let count = try await file.read(into: &buffer, at: 7)
-    print(count, buffer.bytes.byteCount)
+    print(count, buffer.count)
 }
 
 func severalTasks(_ path: String) async throws {
