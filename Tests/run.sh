@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs the tests: all suites, or the one named.
 #
-#   Tests/run.sh [unit|stats|trace|replay|command|differential|pools|endtoend|style]
+#   Tests/run.sh [style|unit|stats|trace|replay|command|library|differential|pools|endtoend]
 #
 # Every suite runs even when one before it failed. Skips are printed with their reasons and counted.
 set -u
@@ -13,12 +13,13 @@ declare -A targets=(
 	[trace]=IOTraceTests
 	[replay]=ReplayTests
 	[command]=CommandTests
+	[library]=LibraryTests
 	[differential]=DifferentialTests
 	[pools]=PoolTests
 	[endtoend]=EndToEndTests
 	[style]=StyleTests
 )
-order=(style unit stats trace replay command differential pools endtoend)
+order=(style unit stats trace replay command library differential pools endtoend)
 if [ $# -gt 0 ] && [ -n "$1" ]; then
 	if [ -z "${targets[$1]:-}" ]; then
 		echo "run.sh: no suite '$1'; suites: ${order[*]}" >&2
