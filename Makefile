@@ -32,7 +32,8 @@ HEADERS := $(wildcard Sources/CIOTrap/include/*.h Sources/CIOTrapEngine/include/
 ENGINE_OBJ := $(OBJ)/engine.o $(ENGINE_C:Sources/CIOTrapEngine/%.c=$(OBJ)/engine-%.o)
 SHIM_OBJ := $(SHIM_C:shim/%.c=$(OBJ)/shim-%.o) $(OBJ)/shim-vfork.o
 
-.PHONY: all libraries command deps demo test tests-c bench bench-pools lint asan tsan ubsan install clean
+.PHONY: all libraries command deps demo test tests-c bench bench-pools lint asan tsan \
+	ubsan install install-library clean
 all: libraries command
 libraries: $(BUILD)/lib/libiotrap-preload.so $(BUILD)/lib/libiotrap.so $(BUILD)/lib/libiotrap.so.0
 command: $(BUILD)/bin/iotrap
@@ -153,15 +154,26 @@ ubsan:
 	swift test --disable-xctest --scratch-path .build/ubsan -Xcc -fsanitize=undefined \
 		-Xcc -fsanitize-trap=undefined --filter '^IOTrap'
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
+install: all install-library
+	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/bin/iotrap $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(BUILD)/lib/libiotrap-preload.so $(DESTDIR)$(PREFIX)/lib/
+# What programs in C are compiled and linked with. A page of the manual has the names of all of
+# its functions.
+MAN := $(DESTDIR)$(PREFIX)/share/man/man3
+install-library: libraries
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(MAN)
 	install -m 755 $(BUILD)/lib/libiotrap.so $(DESTDIR)$(PREFIX)/lib/libiotrap.so.0
 	ln -sf libiotrap.so.0 $(DESTDIR)$(PREFIX)/lib/libiotrap.so
 	install -m 644 $(PUBLIC_HEADERS) $(DESTDIR)$(PREFIX)/include/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' shim/library/iotrap.pc.in \
 		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/iotrap.pc
+	install -m 644 docs/man/*.3 $(MAN)/
+	@for page in docs/man/*.3; do \
+		for name in $$(sed -nE '/^\.SH NAME/{n;s/ \\-.*//;s/,//g;p}' $$page); do \
+			[ -e $(MAN)/$$name.3 ] || ln -s $$(basename $$page) $(MAN)/$$name.3; \
+		done; \
+	done
 
 clean:
 	rm -rf $(BUILD) .build

@@ -14,8 +14,7 @@ struct ProcessResult: Sendable {
 /// Starts a process with signals and descriptors as a shell would, and waits for it.
 enum ProcessRun {
     static func run(
-        _ path: String, _ arguments: [String], environment: [String: String] = [:],
-        directory: String? = nil
+        _ path: String, _ arguments: [String], environment: [String: String] = [:]
     ) throws -> ProcessResult {
         let output = NSTemporaryDirectory() + "iotrap-library-" + UUID().uuidString
         defer { try? FileManager.default.removeItem(atPath: output) }
@@ -25,8 +24,10 @@ enum ProcessRun {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_APPEND, 0o600)
         posix_spawn_file_actions_adddup2(&actions, 1, 2)
-        posix_spawn_file_actions_addclosefrom_np(&actions, 3)
-        if let directory { posix_spawn_file_actions_addchdir_np(&actions, directory) }
+        // Closing what is not open is no error here, so this needs no look at what is.
+        for descriptor in Int32(3)..<1024 {
+            posix_spawn_file_actions_addclose(&actions, descriptor)
+        }
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
