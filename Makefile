@@ -34,9 +34,10 @@ ENGINE_OBJ := $(OBJ)/engine.o $(ENGINE_C:Sources/CIOTrapEngine/%.c=$(OBJ)/engine
 SHIM_OBJ := $(SHIM_C:shim/%.c=$(OBJ)/shim-%.o) $(OBJ)/shim-vfork.o
 
 .PHONY: bench-library bench-programs examples docs
-.PHONY: all libraries command deps demo test tests-c bench bench-pools lint asan tsan ubsan install clean
+.PHONY: all libraries command deps demo test tests-c bench bench-pools lint asan tsan \
+	ubsan install install-library clean
 all: libraries command
-libraries: $(BUILD)/lib/libiotrap-preload.so $(BUILD)/lib/libiotrap.so
+libraries: $(BUILD)/lib/libiotrap-preload.so $(BUILD)/lib/libiotrap.so $(BUILD)/lib/libiotrap.so.0
 command: $(BUILD)/bin/iotrap
 
 $(OBJ) $(BUILD)/lib $(BUILD)/bin:
@@ -77,6 +78,10 @@ $(BUILD)/lib/libiotrap.so: $(ENGINE_OBJ) $(OBJ)/library-start.o $(LIBRARY_MAP) |
 	$(CC) $(LDFLAGS) -Wl,--version-script=$(LIBRARY_MAP) -Wl,-soname,libiotrap.so.0 \
 		$(ENGINE_OBJ) $(OBJ)/library-start.o $(LIBURING) -o $@
 
+# The name that programs linked with it look for.
+$(BUILD)/lib/libiotrap.so.0: $(BUILD)/lib/libiotrap.so
+	ln -sf $(<F) $@
+
 COMMAND_SOURCES := $(shell find Sources -name '*.swift' -o -name '*.c' -o -name '*.h') Package.swift
 $(BUILD)/bin/iotrap: $(COMMAND_SOURCES) | $(BUILD)/bin
 	swift build -c release --product iotrap --static-swift-stdlib --scratch-path .build/command \
@@ -93,7 +98,17 @@ DIFF_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 # Those of the pools suite; driver has parts.
 POOL_SRC := $(wildcard Tests/Pools/*.c)
 POOL_BIN := $(patsubst %,$(BUILD)/tests/pools/%,driver load)
-tests-c: $(DIFF_BIN) $(POOL_BIN)
+# Those of the library suite, linked like any program.
+LIB_SRC := $(wildcard Tests/Library/*.c)
+LIB_BIN := $(LIB_SRC:Tests/Library/%.c=$(BUILD)/tests/library/%)
+PUBLIC_HEADERS := $(addprefix Sources/CIOTrap/include/,iotrap.h iotrap_queue.h)
+tests-c: $(DIFF_BIN) $(POOL_BIN) $(LIB_BIN)
+$(BUILD)/tests/library:
+	mkdir -p $@
+$(BUILD)/tests/library/%: Tests/Library/%.c Tests/Library/check.h $(PUBLIC_HEADERS) \
+		$(BUILD)/lib/libiotrap.so.0 | $(BUILD)/tests/library
+	@cc $(DIFF_CFLAGS) -O1 -ISources/CIOTrap/include $< -L$(BUILD)/lib -l:libiotrap.so.0 \
+		-Wl,-rpath,$(CURDIR)/$(BUILD)/lib -o $@
 $(BUILD)/tests/pools:
 	mkdir -p $@
 $(BUILD)/tests/pools/%: $(POOL_SRC) $(wildcard Tests/Pools/*.h) | $(BUILD)/tests/pools
@@ -161,15 +176,26 @@ ubsan:
 	swift test --disable-xctest --scratch-path .build/ubsan -Xcc -fsanitize=undefined \
 		-Xcc -fsanitize-trap=undefined --filter '^IOTrap'
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
+install: all install-library
+	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/bin/iotrap $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(BUILD)/lib/libiotrap-preload.so $(DESTDIR)$(PREFIX)/lib/
+# What programs in C are compiled and linked with. A page of the manual has the names of all of
+# its functions.
+MAN := $(DESTDIR)$(PREFIX)/share/man/man3
+install-library: libraries
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(MAN)
 	install -m 755 $(BUILD)/lib/libiotrap.so $(DESTDIR)$(PREFIX)/lib/libiotrap.so.0
 	ln -sf libiotrap.so.0 $(DESTDIR)$(PREFIX)/lib/libiotrap.so
-	install -m 644 Sources/CIOTrap/include/iotrap.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 $(PUBLIC_HEADERS) $(DESTDIR)$(PREFIX)/include/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' shim/library/iotrap.pc.in \
 		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/iotrap.pc
+	install -m 644 docs/man/*.3 $(MAN)/
+	@for page in docs/man/*.3; do \
+		for name in $$(sed -nE '/^\.SH NAME/{n;s/ \\-.*//;s/,//g;p}' $$page); do \
+			[ -e $(MAN)/$$name.3 ] || ln -s $$(basename $$page) $(MAN)/$$name.3; \
+		done; \
+	done
 
 clean:
 	rm -rf $(BUILD) .build

@@ -75,6 +75,7 @@ let package = Package(
             exclude: ["programs"],
             swiftSettings: strict),
         .testTarget(name: "PoolTests", dependencies: ["IOTrapStats"], swiftSettings: strict),
+        .testTarget(name: "LibraryTests", swiftSettings: strict),
         .testTarget(name: "StyleTests", swiftSettings: strict),
     ]
 )

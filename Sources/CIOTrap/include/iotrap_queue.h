@@ -260,8 +260,8 @@ int iotrap_queue_submit(struct iotrap_queue *queue);
 /*
  * Submits, and waits until `minimum` completions are there, timeout_ns nanoseconds passed
  * (IOTRAP_FOREVER: never), the queue was woken, or nothing is in flight any more. Takes at most
- * `maximum`. The number taken, which may be 0, or -EINTR when a signal handler ran and nothing
- * was taken. Threads: owner.
+ * `maximum`, callbacks that it calls included. The number put at completions, which may be 0, or
+ * -EINTR when a signal handler ran and nothing was taken. Threads: owner.
  */
 int iotrap_queue_wait(struct iotrap_queue *queue, struct iotrap_completion *completions,
 		      uint32_t minimum, uint32_t maximum, uint64_t timeout_ns);

@@ -126,8 +126,7 @@ enum Library {
 
     /// Gives a record back. Its handle names nothing from now on.
     static func give(_ record: Record) {
-        let generation = (record.pointee.word & 0xffff) % (IOTRAP_RECORD_GENERATIONS - 1) + 1
-        store(record, IOTRAP_RECORD_FREE, generation)
+        store(record, IOTRAP_RECORD_FREE, following(record.pointee.word & 0xffff))
         guard let shared = shared() else { return }
         let lock = lock(shared)
         FutexLock.acquire(lock)
@@ -168,6 +167,22 @@ enum Library {
                 == kind.rawValue << 16 | generation
         else { return nil }
         return record
+    }
+
+    /// The record that a handle named until it was given back, if nothing else is there yet.
+    static func findFormer(_ handle: OpaquePointer?) -> Record? {
+        let bits = UInt(bitPattern: handle)
+        let generation = UInt32(bits & UInt(IOTRAP_RECORD_GENERATIONS - 1))
+        guard generation != 0,
+            let record = Record(bitPattern: bits & ~UInt(IOTRAP_RECORD_GENERATIONS - 1)),
+            iotrap_record_word(record).atomic.pointee.load(ordering: .acquiring)
+                == IOTRAP_RECORD_FREE.rawValue << 16 | following(generation)
+        else { return nil }
+        return record
+    }
+
+    private static func following(_ generation: UInt32) -> UInt32 {
+        generation % (IOTRAP_RECORD_GENERATIONS - 1) + 1
     }
 
     /// The handle of a record in use.

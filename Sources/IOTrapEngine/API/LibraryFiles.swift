@@ -18,6 +18,12 @@ enum LibraryFiles {
         return UnsafeMutableRawPointer(record).assumingMemoryBound(to: iotrap_file_core.self)
     }
 
+    /// The file that a handle named until it was closed, as long as its name is still there.
+    static func findFormer(_ handle: OpaquePointer?) -> File? {
+        guard let record = Library.findFormer(handle) else { return nil }
+        return UnsafeMutableRawPointer(record).assumingMemoryBound(to: iotrap_file_core.self)
+    }
+
     static func record(_ file: File) -> Library.Record {
         UnsafeMutableRawPointer(file).assumingMemoryBound(to: iotrap_record.self)
     }

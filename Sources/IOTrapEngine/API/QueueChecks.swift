@@ -99,7 +99,9 @@ enum QueueChecks {
         }
         return Library.misuse(
             "operation on a closed file",
-            refuse(q, LibraryError.badHandle, IOTRAP_REFUSED_CLOSED, io))
+            refuse(
+                q, LibraryError.badHandle, IOTRAP_REFUSED_CLOSED, io,
+                file: LibraryFiles.findFormer(io.pointee.file)))
     }
 
     private static func alignment(_ q: Queue, _ io: IO, _ file: LibraryFiles.File) -> Int32 {

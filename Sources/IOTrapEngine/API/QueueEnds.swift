@@ -20,7 +20,8 @@ enum QueueEnds {
         while true {
             let count = withUnsafeMutablePointer(to: &events) {
                 iotrap_ring_take(
-                    ring, UnsafeMutableRawPointer($0).assumingMemoryBound(
+                    ring,
+                    UnsafeMutableRawPointer($0).assumingMemoryBound(
                         to: iotrap_ring_event.self), 32)
             }
             for index in 0..<Int(count) { take(q, events[index]) }

@@ -225,5 +225,7 @@ public func iotrap_queue_submit(_ queue: OpaquePointer!) -> Int32 {
         let result = QueueStarts.enter(q, waitFor: 0, timeout: UInt64.max)
         if result < 0, result != LibraryError.interrupted, started == 0 { return result }
     }
+    // What ended inside this call has no completion of the kernel's to make it readable.
+    if q.pointee.completion_event >= 0, q.pointee.done.first != 0 { QueueWaits.ring(q) }
     return Int32(started)
 }

@@ -67,7 +67,8 @@ public func iotrap_completion_text(
 ) -> Int {
     guard let completion, let text else { return 0 }
     var path = completion.pointee.path
-    if path == nil, let file = LibraryFiles.find(completion.pointee.file) {
+    let handle = completion.pointee.file
+    if path == nil, let file = LibraryFiles.find(handle) ?? LibraryFiles.findFormer(handle) {
         path = UnsafePointer(LibraryFiles.name(file))
     }
     return iotrap_result_text(

@@ -86,7 +86,8 @@ enum QueueWaits {
             served &+= QueueEnds.dispatch(q, wanted.maximum &- served)
             return
         }
-        let (more, all) = QueueEnds.deliver(q, out.map { $0 + Int(taken) }, wanted.maximum &- served)
+        let (more, all) = QueueEnds.deliver(
+            q, out.map { $0 + Int(taken) }, wanted.maximum &- served)
         taken &+= more
         served &+= all
     }
