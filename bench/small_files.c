@@ -93,8 +93,7 @@ int main(int argc, char **argv)
 		pthread_join(threads[i], NULL);
 	printf("operations_per_second %.3f\n",
 	       (double)job.count * 1e9 / (double)(now_ns() - start));
-	printf("cpu_microseconds %.3f\n",
-	       (processor_seconds() - before) / (double)job.count * 1e6);
+	printf("cpu_microseconds %.3f\n", (processor_seconds() - before) / (double)job.count * 1e6);
 	printf("bytes %llu\n", (unsigned long long)job.bytes);
 	return 0;
 }

@@ -4,8 +4,8 @@
 /// for try await block in try file.blocks() { hash &+= UInt64(block.count) }
 /// ```
 ///
-/// `readAhead` blocks are in flight while one is used. A block's memory is used again once the block
-/// is let go of: whoever keeps blocks holds the stream up.
+/// `readAhead` blocks are in flight while one is used. A block's memory is used again once the
+/// block is let go of: whoever keeps blocks holds the stream up.
 public struct IOBlocks: AsyncSequence, Sendable {
     /// Blocks.
     public typealias Element = IOBlock

@@ -69,7 +69,7 @@ public struct IOError: Error, Equatable, Sendable {
         switch reason {
         case .system(let number): IOError.remedy(number)
         case .misaligned(_, _, let multiple):
-            "use a buffer of IOBufferPool, and lengths and offsets that are multiples of \(multiple)"
+            "use an IOBuffer, and lengths and offsets that are multiples of \(multiple)"
         case .endOfFile: "use read(into:at:), which says how much there is"
         case .incomplete: "look at free space and quota, and write the rest again"
         case .queueFull: "take completions first, or make the queue deeper"
@@ -82,7 +82,8 @@ public struct IOError: Error, Equatable, Sendable {
 
     private static func remedy(_ number: Int32) -> String? {
         switch number {
-        case EBADF: "the descriptor was closed, or not opened for this: close IOFile only with close()"
+        case EBADF:
+            "the descriptor was closed, or not opened for this: close IOFile only with close()"
         case EINVAL: "look at offset and length; O_DIRECT needs both and the address aligned"
         case ENOSPC, EDQUOT: "make room on the file system"
         case EMFILE, ENFILE: "close files, or raise RLIMIT_NOFILE"

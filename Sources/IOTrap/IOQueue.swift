@@ -214,6 +214,7 @@ public struct IOCompletion: ~Copyable {
         return Int(result)
     }
 
-    /// The buffer of the operation, whether that failed or not; nil for a sync, and the second time.
+    /// The buffer of the operation, whether that failed or not; nil for a sync, and when it was
+    /// taken before.
     public mutating func takeBuffer() -> IOBuffer? { held.take() }
 }

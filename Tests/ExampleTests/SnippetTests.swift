@@ -40,9 +40,10 @@ import Testing
             for (name, text) in try texts(folder, ending: ending) {
                 for snippet in snippets(text, comments: ending == ".swift") {
                     count += 1
+                    let text = snippet.joined(separator: "\n")
                     #expect(
                         compiled.contains(snippet),
-                        "\(name): not in examples/Sources/tutorial:\n\(snippet.joined(separator: "\n"))")
+                        "\(name): not in examples/Sources/tutorial:\n\(text)")
                 }
             }
         }

@@ -13,7 +13,8 @@ struct Tool {
     let errors: String
 
     /// Runs an example as `make examples` built it, or a program of the system.
-    init(_ name: String, _ arguments: String..., input: String = "", in folder: String = "/") throws {
+    init(_ name: String, _ arguments: String..., input: String = "", in folder: String = "/") throws
+    {
         let built = repository + "/.build/examples/debug/" + name
         let isExample = ["wal", "restore", "checksum", "tutorial"].contains(name)
         if isExample {
@@ -67,7 +68,8 @@ final class Scratch {
 
     /// Makes an archive with Python's tarfile, which takes names that tar itself refuses: `members`
     /// is code that adds to `tar`.
-    func archive(_ name: String, format: String = "PAX_FORMAT", _ members: String) throws -> String {
+    func archive(_ name: String, format: String = "PAX_FORMAT", _ members: String) throws -> String
+    {
         let script = """
             import io, sys, tarfile
             tar = tarfile.open(sys.argv[1], "w", format=tarfile.\(format))
@@ -76,7 +78,7 @@ final class Scratch {
                 info.type, info.linkname, info.mode, info.mtime = kind, link, mode, time
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
-            \(members.replacing("\n", with: "\n"))
+            \(members)
             tar.close()
             """
         let tool = try Tool("python3", "-c", script, self(name))

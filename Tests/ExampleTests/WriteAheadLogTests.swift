@@ -70,6 +70,8 @@ import Testing
             #expect(done.status == 2 && done.errors.hasPrefix("usage:"))
         }
         let nowhere = try Tool("wal", "append", scratch("no/where"))
-        #expect(nowhere.status == 1 && nowhere.errors.contains("wal: open \(scratch("no/where")): No such"))
+        #expect(
+            nowhere.status == 1
+                && nowhere.errors.contains("wal: open \(scratch("no/where")): No such"))
     }
 }

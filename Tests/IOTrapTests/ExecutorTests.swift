@@ -39,7 +39,9 @@ import Testing
         let executor = try IOExecutor(.init(name: "a name of more than 15 bytes"))
         // Each round the thread has gone to sleep, or is about to.
         for round in 0..<2000 {
-            let value = await withTaskExecutorPreference(executor) { executor.isCurrent ? round : -1 }
+            let value = await withTaskExecutorPreference(executor) {
+                executor.isCurrent ? round : -1
+            }
             #expect(value == round)
         }
     }

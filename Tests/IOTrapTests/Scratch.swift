@@ -25,7 +25,9 @@ final class Scratch: Sendable {
     }
 
     /// The byte of `file` at an offset.
-    static func byte(_ offset: Int) -> UInt8 { UInt8(truncatingIfNeeded: offset &* 31 &+ offset >> 8) }
+    static func byte(_ offset: Int) -> UInt8 {
+        UInt8(truncatingIfNeeded: offset &* 31 &+ offset >> 8)
+    }
 
     func content(_ name: String) throws -> [UInt8] {
         [UInt8](try Data(contentsOf: URL(fileURLWithPath: self(name))))

@@ -21,7 +21,8 @@ import Testing
     @Test(arguments: [0, 1, 4096, 100_000, 65_536]) func wholeFiles(bytes: Int) async throws {
         let path = try scratch.file("a", bytes: bytes)
         try await check(await IOFile.open(path), bytes: bytes, blockBytes: 10_000)
-        try await check(await IOFile.open(path, options: [.direct]), bytes: bytes, blockBytes: 10_000)
+        try await check(
+            await IOFile.open(path, options: [.direct]), bytes: bytes, blockBytes: 10_000)
         let executor = try IOExecutor()
         try await withTaskExecutorPreference(executor) {
             let file = try await IOFile.open(path)

@@ -18,7 +18,8 @@ enum Record {
     }
 
     /// The record at the beginning of bytes; nil when there is no whole and undamaged one.
-    static func decode(_ bytes: ArraySlice<UInt8>) -> (number: UInt64, payload: ArraySlice<UInt8>)? {
+    static func decode(_ bytes: ArraySlice<UInt8>) -> (number: UInt64, payload: ArraySlice<UInt8>)?
+    {
         guard bytes.count >= headerBytes else { return nil }
         let length = Int(number(bytes.prefix(4)))
         let sum = UInt32(number(bytes.dropFirst(4).prefix(4)))

@@ -28,6 +28,7 @@ public actor WriteAheadLog {
         public let limit = Record.payloadBytesMax
     }
 
+    /// The executor's thread.
     public nonisolated var unownedExecutor: UnownedSerialExecutor {
         executor.unownedSerialExecutor
     }
