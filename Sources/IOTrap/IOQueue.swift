@@ -66,7 +66,8 @@ public struct IOQueue: ~Copyable {
 
     /// Cancels what can be cancelled, waits for the rest, and gives all buffers back.
     deinit {
-        iotrap_queue_close(queue)
+        // On a wrong thread nothing is freed that the kernel may still write to.
+        guard iotrap_queue_close(queue) != -EPERM else { return }
         slots.deinitialize(count: depth)
         slots.deallocate()
         completions.deallocate()

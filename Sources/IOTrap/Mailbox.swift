@@ -28,8 +28,21 @@ final class Mailbox: Sendable {
     private let full = Atomic<Bool>(false)
     private let asleep = Atomic<Bool>(false)
     private let stopping = Atomic<Bool>(false)
+    /// Threads between a letter and the wake-up that it may need.
+    private let senders = Atomic<Int>(0)
     /// Serial numbers outside of the pool have the top bit.
     private let serial = Atomic<UInt64>(1 << 63)
+
+    /// Before a letter that is not the loop's own.
+    func beginSending() {
+        // sequentially consistent, as the letter: who reads that sees this
+        senders.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    }
+
+    func endSending() {
+        // releasing: pairs with the load of the loop's end
+        senders.wrappingSubtract(1, ordering: .releasing)
+    }
 
     // MARK: From any thread; true: the loop sleeps, and whoever asked has to wake it
 
@@ -78,6 +91,7 @@ final class Mailbox: Sendable {
     // MARK: From the loop's thread
 
     var hasMail: Bool { full.load(ordering: .acquiring) }
+    var hasSenders: Bool { senders.load(ordering: .acquiring) != 0 }
     var isStopping: Bool { stopping.load(ordering: .acquiring) }
 
     /// Takes all letters; false when there are none. Both sets of arrays are used in turn.

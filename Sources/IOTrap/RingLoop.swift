@@ -78,6 +78,8 @@ final class RingLoop {
             }
         }
         pthread_setspecific(LoopKey.value, nil)
+        // A few instructions at most, of a thread that is about to wake this one.
+        while mailbox.hasSenders { sched_yield() }
         iotrap_queue_close(queue)
     }
 
@@ -115,13 +117,19 @@ final class RingLoop {
     }
 
     private func enqueue(_ entry: LoopJob) {
-        if isCurrent { jobs.append(entry) } else if mailbox.post(entry) { wake() }
+        if isCurrent { jobs.append(entry) } else { send { $0.post(entry) } }
     }
 
     /// Lets the thread end once nothing is left to do; from any thread.
-    func stop() { if mailbox.stop() { wake() } }
+    func stop() { send { $0.stop() } }
 
-    private func wake() { iotrap_queue_wake(queue) }
+    /// Sends a letter, and wakes the thread if it sleeps. The queue stays until that is done, even
+    /// when the letter was read meanwhile and was the last one.
+    private func send(_ post: (Mailbox) -> Bool) {
+        mailbox.beginSending()
+        if post(mailbox) { iotrap_queue_wake(queue) }
+        mailbox.endSending()
+    }
 
     /// Registers memory, which the loop keeps from then on: a slot, or -errno.
     func register(_ slab: Slab) -> Int32 {
@@ -160,7 +168,7 @@ final class RingLoop {
 
     /// Starts an operation, whose continuation is resumed when it has ended; from any thread.
     func start(_ reference: OperationReference) {
-        if isCurrent { begin(reference.pointer) } else if mailbox.post(reference) { wake() }
+        if isCurrent { begin(reference.pointer) } else { send { $0.post(reference) } }
     }
 
     /// Asks for an operation to be cancelled, whether it was started or not; from any thread.
@@ -172,7 +180,7 @@ final class RingLoop {
 
     /// The same for one that was started, and may be gone by now; from any thread.
     func cancelStarted(_ reference: OperationReference, serial: UInt64) {
-        if mailbox.post(cancelling: reference, serial: serial) { wake() }
+        send { $0.post(cancelling: reference, serial: serial) }
     }
 
     private func begin(_ operation: UnsafeMutablePointer<Operation>) {
