@@ -132,6 +132,7 @@ bench:
 	@bash bench/deps.sh bench
 	@$(MAKE) --no-print-directory all
 	@bash bench/run.sh
+	@bash bench/run.sh --replay
 bench-pools:
 	@bash bench/deps.sh bench
 	@$(MAKE) --no-print-directory all
@@ -141,18 +142,19 @@ lint:
 	swift format lint --strict -r Sources Tests Package.swift
 	clang-format --dry-run -Werror $(C_FILES)
 
-# The engine as an ordinary module, under the sanitizers.
+# The engine as an ordinary module, the readers, and replays inside a test, under the sanitizers.
+SANITIZED := '^(IOTrap|IOTrace|ReplayTests\.(InsideTests|PartTests))'
 asan:
-	swift test --disable-xctest --sanitize=address --scratch-path .build/asan --filter '^IOTrap'
+	swift test --disable-xctest --sanitize=address --scratch-path .build/asan --filter $(SANITIZED)
 # The two linker options: an inout access by Swift counts as a change of the whole value, which no
 # program with words shared between threads gets around. Real loads and stores stay instrumented.
 tsan:
-	swift test --disable-xctest --sanitize=thread --scratch-path .build/tsan --filter '^IOTrap' \
+	swift test --disable-xctest --sanitize=thread --scratch-path .build/tsan --filter $(SANITIZED) \
 		-Xlinker --wrap=__tsan_external_write -Xlinker --defsym=__wrap___tsan_external_write=__tsan_init
 # Its parts in C; what is undefined ends the process. Swift traps by itself.
 ubsan:
 	swift test --disable-xctest --scratch-path .build/ubsan -Xcc -fsanitize=undefined \
-		-Xcc -fsanitize-trap=undefined --filter '^IOTrap'
+		-Xcc -fsanitize-trap=undefined --filter $(SANITIZED)
 
 install: all install-library
 	install -d $(DESTDIR)$(PREFIX)/bin
@@ -165,7 +167,8 @@ install-library: libraries
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(MAN)
 	install -m 755 $(BUILD)/lib/libiotrap.so $(DESTDIR)$(PREFIX)/lib/libiotrap.so.0
 	ln -sf libiotrap.so.0 $(DESTDIR)$(PREFIX)/lib/libiotrap.so
-	install -m 644 $(PUBLIC_HEADERS) $(DESTDIR)$(PREFIX)/include/
+	install -m 644 $(PUBLIC_HEADERS) Sources/CIOTrap/include/iotrap_trace.h \
+		$(DESTDIR)$(PREFIX)/include/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' shim/library/iotrap.pc.in \
 		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/iotrap.pc
 	install -m 644 docs/man/*.3 $(MAN)/

@@ -29,7 +29,9 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "IOTrapStats", dependencies: ["CIOTrap"], swiftSettings: strict),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
-        .target(name: "IOTrace", dependencies: ["CIOTrap", "CZstd"], swiftSettings: strict),
+        .target(
+            name: "IOTrace", dependencies: ["CIOTrap", "CZstd", "IOTrapStats"],
+            swiftSettings: strict),
         .target(
             name: "CIOReplay",
             dependencies: ["CIOTrap"],
@@ -60,7 +62,8 @@ let package = Package(
         .testTarget(name: "DifferentialTests", swiftSettings: strict),
         .testTarget(name: "EndToEndTests", exclude: ["programs"], swiftSettings: strict),
         .testTarget(
-            name: "ReplayTests", dependencies: ["IOReplay", "IOTrace", "CIOReplay", "CIOTrap"],
+            name: "ReplayTests",
+            dependencies: ["IOReplay", "IOTrace", "IOTrapStats", "CIOReplay", "CIOTrap"],
             exclude: ["programs"],
             swiftSettings: strict),
         .testTarget(name: "PoolTests", dependencies: ["IOTrapStats"], swiftSettings: strict),

@@ -1,8 +1,8 @@
 #!/bin/bash
 # Runs real programs plain and under iotrap, in interleaved pairs, checks that both leave the same
-# data, and prints one table. About three minutes; Ctrl-C cleans up.
+# data, and prints one table. About four minutes; Ctrl-C cleans up.
 #
-#   bash bench/demo.sh [postgresql|sqlite|fio|slow_storage|async|pools]...     default: all
+#   bash bench/demo.sh [postgresql|sqlite|fio|slow_storage|async|pools|replay]...     default: all
 #
 # Exits 1 when a data check fails or something breaks, never because of a ratio.
 set -euo pipefail
@@ -10,18 +10,19 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=demo/common.sh
 . "$here/demo/common.sh"
-for part in postgresql sqlite fio slow_storage async pools; do
+for part in postgresql sqlite fio slow_storage async pools replay; do
 	# shellcheck source=/dev/null
 	. "$here/demo/$part.sh"
 done
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(postgresql sqlite fio slow_storage async pools)
+[ $# -gt 0 ] || parts=(postgresql sqlite fio slow_storage async pools replay)
 for part in "${parts[@]}"; do
 	case $part in
-	postgresql | sqlite | fio | slow_storage | async | pools) ;;
+	postgresql | sqlite | fio | slow_storage | async | pools | replay) ;;
 	*)
-		echo "demo.sh: unknown part '$part'; valid: postgresql sqlite fio slow_storage async pools" >&2
+		echo "demo.sh: unknown part '$part'; valid: postgresql sqlite fio slow_storage async pools" \
+			"replay" >&2
 		exit 2
 		;;
 	esac

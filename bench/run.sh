@@ -2,7 +2,7 @@
 # Measures the figures of the library in interleaved pairs; see bench/README.md.
 #
 #   bench/run.sh [--quick] [--list] [--record] [--compare] [--mode MODE]... [case name or pattern...]
-#   bench/run.sh --replay [--quick]
+#   bench/run.sh --replay [--quick] [part...]
 #   bench/run.sh --pools [--quick] [--list] [case name or pattern...]
 #
 # Ends with 0 even where a figure falls short: a benchmark reports, it does not judge.

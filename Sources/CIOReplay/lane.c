@@ -6,8 +6,11 @@
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/sched.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -398,6 +401,25 @@ static int wait_in_flight(struct lane *lane, enum obstacle obstacle)
 	return lane->engine->reap(lane, timeout);
 }
 
+/*
+ * Linux 6.12 and later let a thread ask for short turns on the processor, which it then gets
+ * sooner: without them one that wakes up may wait 3 ms for its neighbour's turn to end. Older
+ * kernels take no notice.
+ */
+static void ask_for_short_turns(void)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} attributes = {.size = 48, .flags = SCHED_FLAG_KEEP_POLICY, .runtime = 100000};
+
+	attributes.nice = getpriority(PRIO_PROCESS, 0);
+	syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
 void *iotrap_replay_lane_main(void *argument)
 {
 	struct lane *lane = argument;
@@ -406,6 +428,8 @@ void *iotrap_replay_lane_main(void *argument)
 
 	/* Times are kept to better than the usual 50 us. */
 	prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+	if (session->options.is_timed)
+		ask_for_short_turns();
 	for (;;) {
 		enum obstacle obstacle = advance(lane);
 		bool is_last;

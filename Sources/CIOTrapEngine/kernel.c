@@ -146,6 +146,12 @@ int iotrap_file_facts_now(int fd, struct iotrap_file_facts *facts)
 	return with_status_flags(fd, facts, facts_by_fstat(fd, facts));
 }
 
+int iotrap_device_is_virtual(uint64_t device)
+{
+	/* Device numbers of real ones have a major part. */
+	return major(device) == 0;
+}
+
 int iotrap_file_is_pseudo(int fd, uint64_t device)
 {
 	/* TRACEFS, BPF, CONFIGFS and EFIVARFS stand in newer headers only. */
@@ -156,8 +162,7 @@ int iotrap_file_is_pseudo(int fd, uint64_t device)
 	};
 	struct statfs status;
 
-	/* File systems on a real device have a device number with a major part. */
-	if (major(device) != 0 || SYS3(SYS_fstatfs, fd, &status, 0) < 0)
+	if (!iotrap_device_is_virtual(device) || SYS3(SYS_fstatfs, fd, &status, 0) < 0)
 		return 0;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		if ((uint32_t)status.f_type == kinds[i])

@@ -157,7 +157,6 @@ struct iotrap_ring *iotrap_ring_create_sized(const struct layout *layout, int hi
 {
 	size_t bytes = region_bytes(layout);
 	struct iotrap_ring *ring = iotrap_pages(bytes, 1);
-	unsigned int workers[2] = {WORKERS_PER_TASK, 0};
 
 	*error = -ENOMEM;
 	if (!ring)
@@ -178,8 +177,16 @@ struct iotrap_ring *iotrap_ring_create_sized(const struct layout *layout, int hi
 	}
 	/* Files that cannot be read without blocking go to kernel workers, by default
 	 * at most four per processor: too few to keep a slow volume busy. */
-	iotrap_ring_register(ring, IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2);
+	iotrap_ring_allow_workers(ring, WORKERS_PER_TASK);
 	return ring;
+}
+
+void iotrap_ring_allow_workers(struct iotrap_ring *ring, uint32_t count)
+{
+	/* The second are those for what is not storage: left as they are. */
+	unsigned int workers[2] = {count, 0};
+
+	iotrap_ring_register(ring, IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2);
 }
 
 struct iotrap_ring *iotrap_ring_create(int hidden, int *error)

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 
 #include "iotrap_pool.h"
@@ -73,7 +74,7 @@ void iotrap_pool_look(const struct iotrap_pool_statx *from, struct iotrap_pool_l
 	to->size = (int64_t)status->stx_size;
 	to->modified_ns = nanoseconds(status->stx_mtime);
 	to->changed_ns = nanoseconds(status->stx_ctime);
-	to->device = ((uint64_t)status->stx_dev_major << 32) | status->stx_dev_minor;
+	to->device = makedev(status->stx_dev_major, status->stx_dev_minor);
 	to->mode = status->stx_mode;
 	to->reserved = 0;
 }

@@ -5,6 +5,8 @@ struct JSONReader {
         case null
         case boolean(Bool)
         case number(Double)
+        /// A whole number without a sign, exactly.
+        case unsigned(UInt64)
         case string(String)
         case array([Value])
         case object([String: Value])
@@ -15,6 +17,10 @@ struct JSONReader {
         }
         var number: Double? {
             if case .number(let value) = self { return value }
+            return unsigned.map { Double($0) }
+        }
+        var unsigned: UInt64? {
+            if case .unsigned(let value) = self { return value }
             return nil
         }
         var string: String? {
@@ -71,7 +77,11 @@ struct JSONReader {
         }
         let start = next
         while next < bytes.count, "+-.0123456789eE".utf8.contains(bytes[next]) { next += 1 }
-        return Double(String(decoding: bytes[start..<next], as: UTF8.self)).map { .number($0) }
+        let text = String(decoding: bytes[start..<next], as: UTF8.self)
+        if bytes[start..<next].allSatisfy({ 0x30...0x39 ~= $0 }), let value = UInt64(text) {
+            return .unsigned(value)
+        }
+        return Double(text).map { .number($0) }
     }
 
     private mutating func array(depth: Int) -> Value? {

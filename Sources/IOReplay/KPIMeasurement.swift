@@ -9,7 +9,11 @@ package final class KPIMeasurement {
     private let scale: UInt64
     /// Requests of the latency of one in flight.
     private static let aloneCount: UInt64 = 2000
+    /// Requests of one io_submit, and the least in flight: what is submitted in 16s must be.
     private static let batch: UInt64 = 16
+    private static let depthMax: UInt64 = 128
+    /// Bytes in flight, where the requests are small enough.
+    private static let inFlightBytes: UInt64 = 256 << 20
     private static let fileName = "kpi-file"
 
     /// - Parameter scale: divisor of the sizes of files.
@@ -26,7 +30,8 @@ package final class KPIMeasurement {
     /// - Returns: nil if a signal interrupted it.
     package func measure(_ row: KPIRow) throws(ReplayError) -> [KPICell]? {
         if row.leastMebibytes.isEmpty { return [] }
-        let bytes = max(row.fileBytes / scale, row.blockBytes * 4) / row.blockBytes * row.blockBytes
+        let least = row.blockBytes * Self.batch * 2
+        let bytes = max(row.fileBytes / scale, least) / row.blockBytes * row.blockBytes
         iotrap_replay_catch_signals(nil)
         try target.checkRoom(bytes)
         target.remove(Self.fileName)
@@ -44,7 +49,7 @@ package final class KPIMeasurement {
         }
         var cells: [KPICell] = []
         for pass in KPIPass.allCases where row.leastMebibytes[pass] != nil {
-            let depth = min(128, max(4, (256 << 20) / row.blockBytes))
+            let depth = min(Self.depthMax, max(Self.batch, Self.inFlightBytes / row.blockBytes))
             let count = bytes / row.blockBytes
             guard let run = try run(row, pass, file, count: count, of: count, depth: depth) else {
                 return nil

@@ -138,7 +138,9 @@ package struct KPIReport {
                 + (volume == .log ? "sequential" : "random")
         ]
         if scale > 1 {
-            lines.append("QUICK: files are 1/\(scale) of the size; this is no certification run")
+            lines.append(
+                "QUICK: files are 1/\(scale) of the size, 32 blocks at least; this is no "
+                    + "certification run")
         }
         var table = Table(
             ["BLOCK", "PASS", "RUN", "MIB/S", "LEAST", "TRIGGER", "MEAN", "P99", "MAX", "VERDICT"],

@@ -20,6 +20,8 @@ package final class Replay {
     package let lanes: Int
     private let options: ReplayOptions
     private let target: ReplayTarget
+    /// Of a rank.
+    private var barrier: RankBarrier?
 
     /// Blocks whose versions can be kept track of, in 96 MiB; as much again is for buffers.
     private static let verifyBlocksMax: UInt64 = 12 << 20
@@ -28,7 +30,7 @@ package final class Replay {
     /// Reads all of the trace, then opens the directory.
     package init(_ options: ReplayOptions) throws(ReplayError) {
         self.options = options
-        let plan = try ReplayPlan(trace: options.trace)
+        let plan = try ReplayPlan(trace: options.trace, rank: options.rank)
         self.plan = plan
         let wanted = options.threads ?? plan.sources.count
         lanes = max(1, min(wanted, plan.sources.count, Int(IOTRAP_REPLAY_LANES_MAX)))
@@ -42,7 +44,17 @@ package final class Replay {
                         + "--verify keeps track of \(Self.verifyBlocksMax); use a smaller trace")
             }
         }
+        if options.verifies && plan.share?.rank.share == .thread {
+            throw ReplayError(
+                "--verify: a rank knows its own writes only, and --share thread lets several "
+                    + "write a file; use --share file")
+        }
         target = try ReplayTarget(path: options.target, isForced: options.isForced)
+        if let share = plan.share {
+            barrier = try RankBarrier(
+                directory: options.results, rank: share.rank, digest: share.digest,
+                withinSeconds: options.startWithinSeconds)
+        }
     }
 
     /// Things that the user should know.
@@ -67,6 +79,7 @@ package final class Replay {
         let session = try makeSession(run: number)
         var source = try EventSource.open(plan)
         var feeder = ReplayFeeder(plan, options, lanes: lanes)
+        if let barrier, try !barrier.wait() { return nil }
         try session.start(engine: options.engine)
         let idle = { progress(.running(session.completed, self.plan.eventCount)) }
         let isWhole = try feeder.feed(session, &source, idle: idle)
@@ -83,6 +96,8 @@ package final class Replay {
         run.processor = processor
         run.isPartial = !isWhole || session.isStopped
         run.skipped = feeder.skippedCount
+        run.passed = feeder.passedCount
+        run.foreign = feeder.foreign
         try refuseFailure(session)
         return run
     }
@@ -95,6 +110,7 @@ package final class Replay {
         settings.files = UInt32(plan.files.count)
         settings.contents = UInt32(plan.contents.count)
         settings.length_max = plan.lengthMax
+        settings.is_timed = options.pace == .asap ? 0 : 1
         if let run {
             settings.verify_block = plan.verifyBlock
             settings.run = run

@@ -1,4 +1,3 @@
-import Glibc
 import IOTrapStats
 
 /// Results of several replays side by side, the first of them the base.
@@ -48,16 +47,8 @@ package struct ReplayComparison {
     }
 
     private static func read(_ path: String) throws(ReplayError) -> Side {
-        guard let bytes = smallFile(path, limit: 64 << 20) else {
-            throw .system(path, "read", errno, remedy: "give a file written by --json")
-        }
-        guard let value = JSONReader.read(bytes), let runs = value["runs"]?.array,
-            value["iotrap_replay"]?.number == 1
-        else {
-            throw ReplayError(
-                "\(path): holds no results of a replay; give a file written by iotrap replay --json"
-            )
-        }
+        let value = try ReplayResults.read(path)
+        let runs = value["runs"]?.array ?? []
         var values: [String: [Double]] = [:]
         var order: [String] = []
         func add(_ metric: String, _ number: Double?) {
@@ -98,7 +89,7 @@ extension ReplayComparison {
     package var text: String {
         var lines: [String] = []
         for (index, side) in sides.enumerated() {
-            let settings = ["engine", "pace", "iotrap"].compactMap { name in
+            let settings = ["engine", "pace", "iotrap", "ranks"].compactMap { name in
                 side.settings[name].map { "\(name) \($0)" }
             }
             let runs = side.values["elapsed s"]?.count ?? 0

@@ -50,21 +50,6 @@ package enum ReplayPace: Equatable, Sendable {
     }
 }
 
-/// A share of a trace: what one of several processes replays.
-package struct ReplayRank: Equatable, Sendable {
-    /// 0 ..< count
-    package let number: Int
-    /// Processes in all.
-    package let count: Int
-
-    /// A share; nil if the number is not below the count.
-    package init?(number: Int, count: Int) {
-        guard count > 0, number >= 0, number < count else { return nil }
-        self.number = number
-        self.count = count
-    }
-}
-
 /// How a trace is replayed.
 package struct ReplayOptions: Sendable {
     /// The trace.
@@ -81,8 +66,12 @@ package struct ReplayOptions: Sendable {
     package var verifies = false
     /// Whether a directory that holds other things is used all the same.
     package var isForced = false
-    /// The share; nil: all.
+    /// Which share of the trace; nil: all of it.
     package var rank: ReplayRank?
+    /// With a rank: the directory that all ranks see.
+    package var results = ""
+    /// With a rank: seconds that the others may take to be ready.
+    package var startWithinSeconds = 300
 
     /// All as usual.
     package init() {}

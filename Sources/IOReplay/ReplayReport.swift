@@ -6,22 +6,33 @@ package struct ReplayReport: Sendable {
     package var settings: [(name: String, value: String)] = []
     /// In the order in which they ran.
     package var runs: [ReplayRun] = []
+    /// The rank whose results these are; nil: they are of the whole trace.
+    package var rank: ReplayRank?
 
     /// Nothing.
     package init() {}
 
     /// What `iotrap compare` reads.
     package var json: String {
-        let members: [(String, JSON)] = [
-            ("iotrap_replay", .unsigned(1)),
+        var members: [(String, JSON)] = [("iotrap_replay", .unsigned(1))]
+        if let rank {
+            members += [
+                ("rank", .unsigned(UInt64(rank.number))), ("ranks", .unsigned(UInt64(rank.count))),
+            ]
+        }
+        members += [
             ("settings", .object(settings.map { ($0.name, .string($0.value)) })),
             ("runs", .array(runs.map(\.json))),
         ]
         return JSON.object(members).text() + "\n"
     }
 
-    /// For people: each run with its classes.
+    /// For people: each run with its classes; of a rank, what its share came to.
     package var text: String {
+        if let rank {
+            return runs.flatMap(\.rankLines).map { "rank \(rank.number) of \(rank.count): \($0)\n" }
+                .joined()
+        }
         var lines = [settings.map { "\($0.name) \(printable($0.value))" }.joined(separator: ", ")]
         for (index, run) in runs.enumerated() {
             lines.append("")
@@ -43,12 +54,13 @@ extension ReplayRun {
             [
                 ("requests", .unsigned(self.drift.count)),
                 ("mean", .number(self.drift.meanNanoseconds ?? 0)),
-            ] + Self.percentileMembers(self.drift) + [
+            ] + Self.percentileMembers(self.drift) + self.drift.bucketMembers + [
                 ("held_requests", .unsigned(held.count)),
                 ("held_max", .unsigned(held.maxNanoseconds)),
             ]
         var members: [(String, JSON)] = [
             ("partial", .boolean(isPartial)),
+            ("started_realtime_ns", .unsigned(startedRealtimeNanoseconds)),
             ("elapsed_seconds", .number(seconds)),
             ("requests", .unsigned(requests)),
             ("bytes", .unsigned(bytes)),
@@ -56,9 +68,12 @@ extension ReplayRun {
             ("bytes_written", .unsigned(sum(of: "write")?.bytes ?? 0)),
             ("errors", .unsigned(errors)),
             ("events_skipped", .unsigned(skipped)),
+            ("opens_and_closes_passed", .unsigned(passed)),
             ("mib_per_second", .number(mebibytesPerSecond)),
             ("requests_per_second", .number(requestsPerSecond)),
             ("submissions", .unsigned(submissions)),
+            ("submit_ns", .unsigned(submitNanoseconds)),
+            ("flight_ns", .unsigned(flightNanoseconds)),
             ("trigger_ratio", .number(triggerRatio)),
             ("depth_mean", .number(depthMean)),
             ("depth_max", .unsigned(depthMax)),
@@ -68,6 +83,18 @@ extension ReplayRun {
             ("classes", .array(rows.map(\.json))),
         ]
         if isVerified { members.append(("verification", verification)) }
+        if let ranks {
+            let spread = JSON.unsigned(ranks.startSpreadNanoseconds)
+            members += [
+                ("ranks", .unsigned(UInt64(ranks.count))), ("start_spread_ns", spread),
+            ]
+        }
+        if foreign != Foreign() {
+            members += [
+                ("dependencies_not_kept", .unsigned(foreign.dependencies)),
+                ("syncs_of_shared_files", .unsigned(foreign.syncs)),
+            ]
+        }
         if let firstError { members.append(("first_error", .string(firstError))) }
         return .object(members)
     }
@@ -131,7 +158,14 @@ extension ReplayRun {
         lines.append(
             "CPU: \(decimal(processor.user)) s user, \(decimal(processor.system)) s system")
         if drift.count > 0 || held.count > 0 { lines.append(driftLine) }
+        if let ranks {
+            lines.append(
+                "ranks: \(ranks.count), which began within "
+                    + Units.latency(ranks.startSpreadNanoseconds))
+        }
+        lines += foreignLines
         if skipped > 0 { lines.append("left out: \(skipped) events that failed when recorded") }
+        if passed > 0 { lines.append("passed over: \(passed) opens and closes; files stay open") }
         if let firstError {
             lines.append("FAILED: \(errors) requests; the first: \(printable(firstError))")
         }
@@ -151,6 +185,33 @@ extension ReplayRun {
             : "; \(held.count) were held up, \(Units.latency(held.maxNanoseconds)) at most"
         return "drift: \(Units.latency(drift.p50 ?? 0)) p50, \(p99) p99, "
             + "\(Units.latency(drift.maxNanoseconds)) at most" + late
+    }
+
+    /// A rank's share in short, and all that went wrong.
+    var rankLines: [String] {
+        let seconds = Units.decimal(seconds, places: 3)
+        var lines = [
+            (isPartial ? "PARTIAL: " : "") + "\(requests) requests, \(Units.bytes(bytes)) in "
+                + "\(seconds) s"
+        ]
+        lines += foreignLines
+        if let firstError {
+            lines.append("FAILED: \(errors) requests; the first: \(printable(firstError))")
+        }
+        return lines + verificationLines
+    }
+
+    private var foreignLines: [String] {
+        var lines: [String] = []
+        if foreign.dependencies > 0 {
+            lines.append("not kept: \(foreign.dependencies) dependencies on events of other ranks")
+        }
+        if foreign.syncs > 0 {
+            lines.append(
+                "\(foreign.syncs) syncs of files that other ranks write, too, waited for this "
+                    + "rank's writes only")
+        }
+        return lines
     }
 
     private var verificationLines: [String] {
@@ -190,6 +251,9 @@ extension ReplayRun.Class {
         return size == "above" ? "  above 64M" : "  to \(size)"
     }
 
+    /// Whether there are parts, by size.
+    private var isSum: Bool { size.isEmpty && ["read", "write"].contains(operation) }
+
     fileprivate func cells(seconds: Double) -> [String] {
         let percentiles = ReplayRun.percentiles.map {
             Units.latency(latency.percentile(partsPerMillion: $0.partsPerMillion) ?? 0)
@@ -207,9 +271,11 @@ extension ReplayRun.Class {
                 JSON.optional(self.latency.percentile(partsPerMillion: $0.partsPerMillion))
             )
         }
-        let latency: [(String, JSON)] =
+        var latency: [(String, JSON)] =
             [("mean", JSON.number(self.latency.meanNanoseconds ?? 0))] + percentiles
             + [("max", .unsigned(self.latency.maxNanoseconds))]
+        // Those of a sum are in its parts.
+        if !isSum { latency += self.latency.bucketMembers }
         return .object([
             ("operation", .string(operation)), ("size", .string(size.isEmpty ? "all" : size)),
             ("requests", .unsigned(count)), ("bytes", .unsigned(bytes)),

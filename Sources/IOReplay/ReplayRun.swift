@@ -39,10 +39,20 @@ package struct ReplayRun: Sendable {
         package let origin: String?
     }
 
+    /// What a rank cannot keep because other ranks replay it.
+    package struct Foreign: Sendable, Equatable {
+        /// Dependencies on their events.
+        package var dependencies: UInt64 = 0
+        /// Syncs of files that they write as well, which wait for this rank's own writes.
+        package var syncs: UInt64 = 0
+    }
+
     /// Classes with at least one request.
     package var classes: [Class] = []
     /// Whether it was interrupted.
     package var isPartial = false
+    /// When it began, in nanoseconds since 1970.
+    package var startedRealtimeNanoseconds: UInt64 = 0
     /// From the first request to the end of the last.
     package var elapsedNanoseconds: UInt64 = 0
     /// Inside submitting calls.
@@ -62,6 +72,12 @@ package struct ReplayRun: Sendable {
     package var processor: (user: Double, system: Double) = (0, 0)
     /// Events that failed when they were recorded, left out.
     package var skipped: UInt64 = 0
+    /// Events that say that a file was opened or closed, which are passed over.
+    package var passed: UInt64 = 0
+    /// Of a rank: what it did not keep.
+    package var foreign = Foreign()
+    /// Of several ranks: how many, and how far apart they began.
+    package var ranks: (count: Int, startSpreadNanoseconds: UInt64)?
     /// Whether blocks were checked.
     package var isVerified = false
     /// Blocks that were checked, and read without being known.
@@ -114,7 +130,8 @@ package struct ReplayRun: Sendable {
 }
 
 extension ReplayRun {
-    private static let sizes = ["4K", "16K", "64K", "256K", "1M", "4M", "16M", "64M", "above"]
+    /// Upper ends of the sizes, as in the C part.
+    static let sizes = ["4K", "16K", "64K", "256K", "1M", "4M", "16M", "64M", "above"]
     private static let kinds = ["", "lost", "stale", "torn", "misplaced", "corrupt"]
 
     /// What a session counted, once it has ended.
@@ -127,6 +144,7 @@ extension ReplayRun {
         for (index, numbers) in numbers.enumerated() where numbers.count > 0 {
             classes.append(Self.makeClass(session, index, numbers))
         }
+        startedRealtimeNanoseconds = session.startedRealtimeNanoseconds
         elapsedNanoseconds = results.elapsed_ns
         submitNanoseconds = results.submit_ns
         flightNanoseconds = results.flight_ns

@@ -5,6 +5,8 @@ import Glibc
 final class ReplaySession {
     let pointer: OpaquePointer
     let options: iotrap_replay_options
+    /// When the lanes were started, since 1970.
+    private(set) var startedRealtimeNanoseconds: UInt64 = 0
     private var usageBefore = rusage()
     private var isRunning = false
 
@@ -31,6 +33,7 @@ final class ReplaySession {
     func start(engine: ReplayEngine) throws(ReplayError) {
         iotrap_replay_catch_signals(pointer)
         getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usageBefore)
+        startedRealtimeNanoseconds = RankBarrier.realtimeNanoseconds()
         let error = iotrap_replay_start(pointer)
         if error != 0 {
             let remedy =

@@ -30,7 +30,8 @@ final class ReplayTarget {
             throw .system(path, "open", errno, remedy: "give a directory that can be written to")
         }
         if try !isOwn() {
-            if !isForced, let name = try firstName() {
+            // Another rank may have taken possession meanwhile.
+            if !isForced, let name = try firstName(), try !isOwn() {
                 throw ReplayError(
                     "\(path): holds '\(name)', which iotrap replay did not make; give an empty "
                         + "directory, or --force to write the files of the trace there all the same"
@@ -71,6 +72,7 @@ final class ReplayTarget {
     private func mark() throws(ReplayError) {
         let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
         let file = openat(descriptor, Self.marker, flags, 0o666)
+        if file < 0 && errno == EEXIST { return }
         if file < 0 {
             throw .system(path, "open", errno, remedy: "give a directory that can be written to")
         }

@@ -7,6 +7,8 @@ package indirect enum JSON {
     case number(Double)
     case string(String)
     case array([JSON])
+    /// Whole numbers on one line.
+    case row([UInt64])
     case object([(String, JSON)])
 
     /// A number or null.
@@ -25,6 +27,7 @@ package indirect enum JSON {
         case .string(let value): return Self.quoted(value)
         case .array(let values):
             return Self.block("[", values.map { $0.text(indent: indent + 2) }, "]", indent)
+        case .row(let values): return "[" + values.map(String.init).joined(separator: ", ") + "]"
         case .object(let members):
             let lines = members.map { name, value in
                 Self.quoted(name) + ": " + value.text(indent: indent + 2)
@@ -45,7 +48,8 @@ package indirect enum JSON {
         return text + margin + close
     }
 
-    private static func quoted(_ value: String) -> String {
+    /// A string in quotes.
+    package static func quoted(_ value: String) -> String {
         var text = "\""
         for scalar in value.unicodeScalars {
             switch scalar {

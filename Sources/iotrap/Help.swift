@@ -10,7 +10,7 @@ enum Help {
                iotrap generate PROFILE -o FILE [OPTION]... | --list | --show PROFILE
                iotrap trace info|export|import ...          iotrap trace --help says more
                iotrap replay FILE --on DIR [OPTION]...
-               iotrap compare A.json B.json... [--json]
+               iotrap compare A.json B.json... [--json] | --merge RANK.json... [-o OUT]
                iotrap kpi --volume data|log DIR [OPTION]...
                iotrap help | --version
 
@@ -53,7 +53,7 @@ enum Help {
                 --within SECONDS a mount that takes longer to answer counts as dead (5)
 
         replay  repeats the I/O of a trace in a directory and measures it; see replay --help
-        compare shows results of replays side by side
+        compare shows results of replays side by side, or joins those of several machines
         kpi     measures and judges the certification figures of SAP HANA; see kpi --help
 
         Exit status of run: the program's own (128 + signal); 2 for a wrong setting or a target

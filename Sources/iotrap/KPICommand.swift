@@ -21,22 +21,15 @@ enum KPICommand {
 
     static func run(_ arguments: [ByteString]) throws(CommandFailure) -> Int32 {
         var request = Request()
-        var directories: [String] = []
         var reader = OptionReader(
             arguments, command: "kpi",
             valid: "--volume, --quick, --both, --json, --force, --iotrap, --mode, --set, --pool, "
                 + "--help")
-        while !reader.rest.isEmpty {
-            if let (name, value) = reader.next() {
-                if name == "--help" || name == "-h" {
-                    Diagnostics.write(ReplayHelp.kpi, to: STDOUT_FILENO)
-                    return ExitStatus.success
-                }
-                try read(name, value, &reader, &request)
-            } else if let operand = reader.nextOperand() {
-                directories.append(operand.text)
-            }
+        let operands = try reader.operands(help: ReplayHelp.kpi) {
+            (name, value, reader) throws(CommandFailure) in
+            try read(name, value, &reader, &request)
         }
+        guard let directories = operands else { return ExitStatus.success }
         guard let volume = request.volume, directories.count == 1 else {
             let what = request.volume == nil ? "no volume" : "no directory, or more than one,"
             throw .usage("\(what) given; write iotrap kpi --volume data|log DIR")
@@ -64,8 +57,7 @@ enum KPICommand {
             request.volume = volume
         case "--json": request.json = try reader.value(of: name, attached).text
         case "--row":
-            let value = try reader.value(of: name, attached).text
-            request.row = try ReplayCommand.number(value, of: name, in: 0...5)
+            request.row = try reader.number(of: name, attached, in: 0...5)
         case "--quick":
             try reader.refuseValue(of: name, attached)
             request.scale = quickScale

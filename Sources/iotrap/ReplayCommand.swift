@@ -9,27 +9,22 @@ enum ReplayCommand {
         var options = ReplayOptions()
         var repeats = 1
         var json: String?
+        var ranks = RankOptions()
         var preload = PreloadedRun()
     }
 
     static func run(_ arguments: [ByteString]) throws(CommandFailure) -> Int32 {
         var request = Request()
-        var traces: [String] = []
         var reader = OptionReader(
             arguments, command: "replay",
             valid: "--on, --engine, --pace, --threads, --verify, --repeat, --json, --force, "
-                + "--iotrap, --mode, --set, --pool, --help")
-        while !reader.rest.isEmpty {
-            if let (name, value) = reader.next() {
-                if name == "--help" || name == "-h" {
-                    Diagnostics.write(ReplayHelp.replay, to: STDOUT_FILENO)
-                    return ExitStatus.success
-                }
-                try read(name, value, &reader, &request)
-            } else if let operand = reader.nextOperand() {
-                traces.append(operand.text)
-            }
+                + "--iotrap, --mode, --set, --pool, --rank, --ranks, --results, --share, "
+                + "--start-within, --help")
+        let operands = try reader.operands(help: ReplayHelp.replay) {
+            (name, value, reader) throws(CommandFailure) in
+            try read(name, value, &reader, &request)
         }
+        guard let traces = operands else { return ExitStatus.success }
         guard traces.count == 1 else {
             throw .usage(
                 traces.isEmpty
@@ -40,6 +35,7 @@ enum ReplayCommand {
             throw .usage("no directory given; write iotrap replay \(traces[0]) --on DIR")
         }
         request.options.trace = traces[0]
+        try setRank(&request)
         try request.preload.startAgain(with: arguments, command: "replay")
         return try replay(request)
     }
@@ -67,12 +63,11 @@ enum ReplayCommand {
             }
             request.options.pace = pace
         case "--threads":
-            let value = try reader.value(of: name, attached).text
+            let value = try reader.value(of: name, attached)
             request.options.threads =
-                value == "keep" ? nil : try number(value, of: name, in: 1...256)
+                value.text == "keep" ? nil : try reader.number(of: name, value, in: 1...256)
         case "--repeat":
-            let value = try reader.value(of: name, attached).text
-            request.repeats = try number(value, of: name, in: 1...1000)
+            request.repeats = try reader.number(of: name, attached, in: 1...1000)
         case "--verify":
             try reader.refuseValue(of: name, attached)
             request.options.verifies = true
@@ -80,24 +75,28 @@ enum ReplayCommand {
             try reader.refuseValue(of: name, attached)
             request.options.isForced = true
         default:
+            if try request.ranks.read(name, attached, &reader) { return }
             if try !request.preload.read(name, attached, &reader) { throw reader.unknown(name) }
         }
     }
 
-    /// A whole number from a range.
-    static func number(
-        _ text: String, of name: String, in range: ClosedRange<Int>
-    ) throws(CommandFailure) -> Int {
-        guard let value = Int(text), range.contains(value) else {
+    /// Puts the rank into the options.
+    private static func setRank(_ request: inout Request) throws(CommandFailure) {
+        guard let rank = try request.ranks.rank() else { return }
+        if request.json != nil {
             throw .usage(
-                "wrong value '\(text)' of \(name); write a number from \(range.lowerBound) to "
-                    + "\(range.upperBound)")
+                "--json is one file for \(rank.count) ranks; leave it out: each writes one to "
+                    + "--results")
         }
-        return value
+        request.options.rank = rank
+        request.options.results = request.ranks.results
+        request.options.startWithinSeconds = request.ranks.startWithinSeconds
+        request.json = "\(request.ranks.results)/rank-\(rank.number).json"
     }
 
     private static func replay(_ request: Request) throws(CommandFailure) -> Int32 {
         var report = ReplayReport()
+        report.rank = request.options.rank
         let progress = ProgressBar()
         do throws(ReplayError) {
             let replay = try Replay(request.options)
@@ -129,11 +128,17 @@ enum ReplayCommand {
         _ request: Request, lanes: Int
     ) -> [(name: String, value: String)] {
         let options = request.options
+        let ranks = options.rank.map { rank in
+            [
+                ("rank", String(rank.number)), ("ranks", String(rank.count)),
+                ("share", rank.share.rawValue),
+            ]
+        }
         return [
             ("trace", options.trace), ("target", options.target),
             ("engine", options.engine.rawValue), ("pace", options.pace.text),
             ("threads", String(lanes)), ("verify", options.verifies ? "on" : "off"),
             ("iotrap", PreloadedRun.isUnderIotrap ? "on" : "off"),
-        ]
+        ] + (ranks ?? [])
     }
 }

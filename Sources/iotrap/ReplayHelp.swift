@@ -19,6 +19,17 @@ enum ReplayHelp {
                          overwritten
         --iotrap         under the library, with --mode, --set and --pool as of iotrap run
 
+        Several machines, or processes, share a trace when mpirun or srun starts them, which say
+        who is which, or with these options (a Kubernetes indexed job needs --ranks):
+
+        --results DIR    a directory that all of them see: they wait there until all are ready,
+                         begin together, and leave DIR/rank-K.json for iotrap compare --merge
+        --rank K         which one this is, from 0 on
+        --ranks N        how many there are; 1: all of the trace here, whatever the launcher says
+        --share WAY      file (default): each file is one rank's; thread: each recorded thread is.
+                         What events of different ranks had to wait for is not kept, but counted
+        --start-within S seconds that the others may take to be ready (300)
+
         Ctrl-C ends a run early and prints what it measured; a second one ends it at once.
         Exit status: 0; 1 when requests failed or blocks were wrong; 2 for wrong input;
         130 when it was interrupted.
@@ -27,11 +38,17 @@ enum ReplayHelp {
 
     static let compare = """
         usage: iotrap compare A.json B.json... [--json]
+               iotrap compare --merge RANK.json... [-o OUT] [--json]
 
         Shows results of iotrap replay --json side by side: the mean of the runs of each file, the
         ratio to the first one, and the interval that holds the true ratio with 95 % probability.
         Where that interval holds 1, no difference was seen: more runs (--repeat) make it narrower.
         Interrupted runs do not count.
+
+        --merge          joins the results of all ranks of one replay: sums over the time from the
+                         first start to the last end, percentiles of all requests together
+        -o OUT           also writes that to a file, which can be compared in turn
+        --json           for programs
 
         """
 
@@ -45,7 +62,8 @@ enum ReplayHelp {
         empty, or made by iotrap replay or kpi. Full size needs 16 GiB of room.
 
         --volume NAME    data: random, log: sequential
-        --quick          files of a 64th of the size; no certification run, and it says so
+        --quick          files of a 64th of the size, 32 blocks at least; no certification run,
+                         and it says so
         --both           plain and under iotrap, each line of the table in turns
         --json OUT       also writes the results to a file
         --force          uses a DIR that holds other files

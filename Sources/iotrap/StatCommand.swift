@@ -5,24 +5,14 @@ import IOTrapStats
 enum StatCommand {
     static func run(_ arguments: [ByteString]) throws(CommandFailure) -> Int32 {
         var isJSON = false
-        var names: [String] = []
         var reader = OptionReader(arguments, command: "stat", valid: "--json, --help")
-        // Options may stand before and behind the process.
-        while !reader.rest.isEmpty {
-            if let (name, value) = reader.next() {
-                switch name {
-                case "--json":
-                    try reader.refuseValue(of: name, value)
-                    isJSON = true
-                case "--help", "-h":
-                    Diagnostics.write(Help.overview, to: STDOUT_FILENO)
-                    return ExitStatus.success
-                default: throw reader.unknown(name)
-                }
-            } else if let name = reader.nextOperand() {
-                names.append(name.text)
-            }
+        let operands = try reader.operands(help: Help.overview) {
+            (name, value, reader) throws(CommandFailure) in
+            if name != "--json" { throw reader.unknown(name) }
+            try reader.refuseValue(of: name, value)
+            isJSON = true
         }
+        guard let names = operands else { return ExitStatus.success }
         guard names.count == 1 else {
             throw .usage(
                 names.isEmpty

@@ -54,13 +54,38 @@ extension Pools {
             }
         }
 
-        @Test("Duplicates are spread, and go on when the first is closed")
-        func duplicates() throws {
+        @Test("Relative names, and names in an open folder, lead to the pool")
+        func relative() throws {
+            try Links.with(count: 2) { links in
+                try links.shell("mkdir -p '\(links.backing("a/b"))'")
+                let driver = try links.driver()
+                try driver.expect("chdir \(links.path(0, "a"))", "0")
+                let first = try driver.open("b/../b/first")
+                try driver.spread("write", first, sequence: 1, over: [0, 1])
+                try links.expectBacking("a/b/first", sequence: 1)
+                let folder = try driver("folder b")
+                let second = try #require(
+                    Int(try driver("openat \(folder) second write,direct,create")))
+                try driver.spread("write", second, sequence: 2, over: [0, 1])
+                try links.expectBacking("a/b/second", sequence: 2)
+                // The program may be elsewhere, and the folder closed.
+                try driver.expect("chdir /", "0")
+                try driver.expect("close \(folder)", "0")
+                try driver.spread("read", first, sequence: 1, over: [0, 1])
+                try driver.spread("read", second, sequence: 2, over: [0, 1])
+            }
+        }
+
+        @Test(
+            "Duplicates are spread, and go on when the first is closed",
+            arguments: ["dup", "dup2", "dup3", "fcntl"])
+        func duplicates(_ call: String) throws {
             try with { links, driver, file in
-                try driver.expect("dup2 \(file) 30", "30")
-                try driver.spread("write", 30, sequence: 2, over: [0, 1])
+                let other = try #require(Int(try driver("\(call) \(file) 30")))
+                #expect(call == "dup" ? other == file + 1 : other == 30)
+                try driver.spread("write", other, sequence: 2, over: [0, 1])
                 try driver.expect("close \(file)", "0")
-                try driver.spread("write", 30, sequence: 3, over: [0, 1])
+                try driver.spread("write", other, sequence: 3, over: [0, 1])
                 try links.expectBacking(sequence: 3)
             }
         }

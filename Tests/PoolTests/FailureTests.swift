@@ -99,6 +99,44 @@ extension Pools {
             }
         }
 
+        @Test("On a full volume writes fail, those that are told of are there, and room helps")
+        func fullVolume() throws {
+            var template = Array("/tmp/iotrap-full-XXXXXX".utf8CString)
+            try #require(mkdtemp(&template) != nil)
+            let folder = String(
+                decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+            let isMounted = mount("none", folder, "tmpfs", 0, "size=6m") == 0
+            try #require(isMounted || Places.obstacle != nil)
+            defer {
+                if isMounted { umount2(folder, Int32(MNT_DETACH)) }
+                rmdir(folder)
+            }
+            try Links.with("--backing \(folder)") { links in
+                let driver = try links.driver()
+                let file = try driver.open(links.path(0))
+                try driver.spread("write", file, sequence: 1, over: [0, 1, 2, 3])
+                // A hole, which more is written into than there is room for.
+                try driver.expect("truncate \(file) 8388608", "0")
+                var refused = 0
+                for offset in stride(from: 4 << 20, to: 8 << 20, by: 1 << 20) {
+                    let answer = try driver("write \(file) \(offset) 1048576 2")
+                    let written = Int(answer) ?? 0
+                    if written < 1 << 20 { refused += 1 }
+                    #expect(written > 0 || answer == "-ENOSPC")
+                    try driver.expect("read \(file) \(offset) \(written) 2", "ok")
+                }
+                #expect(refused >= 2)
+                try driver.expect("start libaio write \(file) 4194304 65536 64 2", "started 64")
+                #expect(try driver("reap").hasSuffix("gave -28"))
+                try driver.expect("read \(file) 0 4194304 1", "ok")
+                try driver.expect("sync fsync \(file)", "0")
+                try #require(mount("none", folder, "", UInt(MS_REMOUNT), "size=64m") == 0)
+                try driver.expect("write \(file) 0 8388608 3", "8388608")
+                try driver.expect("sync fsync \(file)", "0")
+                try links.expectBacking(sequence: 3, bytes: 8 << 20)
+            }
+        }
+
         @Test("A write that timed out fails, and is not sent again")
         func timedOutWrite() throws {
             try with { links, driver, file in

@@ -7,9 +7,10 @@ extension Pools {
     @Suite("Stall", .serialized)
     struct StallTests {
         private func with(
-            pool: String = "answer-within=300ms", _ body: (Links, Driver, Int) throws -> Void
+            pool: String = "answer-within=300ms", bed: String = "",
+            _ body: (Links, Driver, Int) throws -> Void
         ) throws {
-            try Links.with("--rate 30 --latency-us 1000") { links in
+            try Links.with("--rate 30 --latency-us 1000 \(bed)") { links in
                 let driver = try links.driver(pool: pool)
                 let file = try driver.open(links.path(0))
                 try driver.spread("write", file, sequence: 1, over: [0, 1, 2, 3])
@@ -71,6 +72,20 @@ extension Pools {
                 }
                 #expect(isOver)
                 try driver.expect("poisoned", "ok")
+            }
+        }
+
+        @Test(
+            "A stalled path that takes no more requests keeps no other waiting", arguments: [0, 2])
+        func full(_ link: Int) throws {
+            try with(bed: "--background 3") { links, driver, file in
+                try links.set(link, "stall=on")
+                try start("read", driver, file, sequence: 1, to: link, links)
+                // Three are under way there, and the stall goes on until all have ended.
+                try driver.expect("reap", "ok")
+                #expect(try path(link, driver, links).reissued > 3)
+                try links.set(link, "stall=off")
+                try driver.spread("read", file, sequence: 1, over: [0, 1, 2, 3])
             }
         }
 

@@ -216,8 +216,14 @@ static bool run_descriptor(struct command *command, const char *name)
 
 	if (strcmp(name, "close") == 0)
 		answer_call(command, close(fd));
+	else if (strcmp(name, "dup") == 0)
+		answer_call(command, dup(fd));
 	else if (strcmp(name, "dup2") == 0)
 		answer_call(command, dup2(fd, (int)number(command, 2)));
+	else if (strcmp(name, "dup3") == 0)
+		answer_call(command, dup3(fd, (int)number(command, 2), O_CLOEXEC));
+	else if (strcmp(name, "fcntl") == 0)
+		answer_call(command, fcntl(fd, F_DUPFD_CLOEXEC, (int)number(command, 2)));
 	else if (strcmp(name, "close_range") == 0)
 		answer_call(command, close_range((unsigned)fd, (unsigned)number(command, 2), 0));
 	else if (strcmp(name, "pipe") == 0)
@@ -269,6 +275,13 @@ static void run(struct command *command)
 		transfer(command, is_write, name[strlen(name) - 1] == 'v');
 	else if (strcmp(name, "open") == 0)
 		answer_call(command, open(word(command, 1), open_flags(command->words[2]), 0600));
+	else if (strcmp(name, "openat") == 0)
+		answer_call(command, openat((int)number(command, 1), word(command, 2),
+					    open_flags(command->words[3]), 0600));
+	else if (strcmp(name, "folder") == 0)
+		answer_call(command, open(word(command, 1), O_PATH | O_DIRECTORY));
+	else if (strcmp(name, "chdir") == 0)
+		answer_call(command, chdir(word(command, 1)));
 	else if (strcmp(name, "sequence") == 0)
 		find_sequence(command);
 	else if (strcmp(name, "sync") == 0)

@@ -175,4 +175,27 @@ struct OrderTests {
         }
         #expect(begins == ["begin 4096", "begin 12288", "begin 0"])
     }
+
+    @Test("In a sorted trace an event waits for the one it names, not for its neighbour in time")
+    func unorderedDependency() throws {
+        let scratch = try Scratch()
+        let events = [
+            event(.write, block: 0, at: 3000), event(.write, block: 1, at: 1000, thread: 1),
+            // It depends on the first one; the second one is before it in time, too.
+            event(.write, block: 2, at: 4000, thread: 2, after: 2),
+            event(.write, block: 3, at: 5000, thread: 3),
+        ]
+        guard let library = try scratch.faultyLibrary() else { return }
+        let trace = try scratch.trace(events, isOrdered: false)
+        let variables = [
+            "LD_PRELOAD": library, "FAULT": "hold", "FAULT_OFFSET": "0", "FAULT_UNTIL": "12288",
+            "FAULT_LOG": scratch("log"),
+        ]
+        let outcome = try scratch.iotrap(
+            ["replay", trace, "--on", scratch("target"), "--engine", "sync", "--pace", "asap"],
+            variables)
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let lines = try scratch.text("log").split(separator: "\n").map(String.init)
+        #expect(try place("begin 8192", lines) > place("end 0", lines))
+    }
 }

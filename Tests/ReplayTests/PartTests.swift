@@ -5,37 +5,66 @@ import Testing
 
 @Suite("Parts of the replayer")
 struct PartTests {
+    /// The event of a place in a stream.
+    private func event(_ index: UInt64, stream: UInt32 = 0) -> TraceEvent {
+        var event = TraceEvent()
+        event.stream = stream
+        event.index = index
+        return event
+    }
+
     @Test("Distances within a stream become distances in the replay")
     func streams() {
         var history = StreamHistory()
         // Streams 1 and 2 in turns, 3000 events each, so that memory has to grow.
         for sequence in 0..<UInt64(6000) {
-            history.append(sequence, stream: 1 + UInt32(sequence % 2))
+            history.append(event(sequence / 2, stream: 1 + UInt32(sequence % 2)))
         }
         for back: UInt32 in [1, 2, 63, 64, 65, 1000, 2999, 3000] {
-            let found = history.distance(back, stream: 1, sequence: 6000)
-            #expect(found == 2 * back)
-            let other = history.distance(back, stream: 2, sequence: 6000)
-            #expect(other == 2 * back - 1)
+            #expect(history.find(back, before: event(3000, stream: 1)) == .back(2 * back))
+            #expect(history.find(back, before: event(3000, stream: 2)) == .back(2 * back - 1))
         }
-        let before = history.distance(3001, stream: 1, sequence: 6000)
-        #expect(before == 0)
-        let none = history.distance(0, stream: 1, sequence: 6000)
-        #expect(none == 0)
+        #expect(history.find(3001, before: event(3000, stream: 1)) == .complete)
+        #expect(history.find(0, before: event(3000, stream: 1)) == .complete)
     }
 
     @Test("What is far back is complete, and memory is bounded")
     func farBack() {
         var history = StreamHistory()
-        for sequence in 0..<UInt64(300_000) { history.append(sequence, stream: 0) }
-        for (back, expected) in [(1, 1), (65535, 65535), (65536, 0), (200_000, 0)] {
-            let found = history.distance(UInt32(back), stream: 0, sequence: 300_000)
-            #expect(found == UInt32(expected))
+        for index in 0..<UInt64(300_000) { history.append(event(index)) }
+        let next = event(300_000)
+        for back: UInt32 in [1, 65535] {
+            #expect(history.find(back, before: next) == .back(back))
         }
-        history.append(nil, stream: 0)
-        let foreign = history.distance(1, stream: 0, sequence: 300_000)
-        let own = history.distance(2, stream: 0, sequence: 300_000)
-        #expect(foreign == 0 && own == 1)
+        for back: UInt32 in [65536, 200_000] {
+            #expect(history.find(back, before: next) == .complete)
+        }
+    }
+
+    @Test("What others replay is not taken for complete, however much of it there is")
+    func foreign() {
+        for sparse: UInt64 in [1, 2, 7, 1000] {
+            var history = StreamHistory()
+            let all = sparse * 5000
+            for index in stride(from: 0, to: all, by: Int(sparse)) { history.append(event(index)) }
+            let next = event(all)
+            for index in (all - 3000)..<all {
+                let place = history.find(UInt32(all - index), before: next)
+                let isOwn = index % sparse == 0
+                let expected = StreamHistory.Place.back(UInt32(5000 - index / sparse))
+                #expect(place == (isOwn ? expected : .foreign), "\(index) of \(sparse)")
+            }
+            #expect(history.find(1, before: event(5, stream: 9)) == .foreign)
+        }
+    }
+
+    @Test("A trace that was sorted is followed by its places, not by its order")
+    func sortedHistory() {
+        var history = StreamHistory(isSorted: true)
+        for index: UInt64 in [2, 0, 1] { history.append(event(index)) }
+        let next = event(3)
+        #expect((1...3).map { history.find($0, before: next) } == [.back(3), .back(1), .back(2)])
+        #expect(history.find(1, before: event(5)) == .foreign)
     }
 
     @Test("Depth follows from times of submission and completion")

@@ -50,20 +50,24 @@ final class Scratch {
         return path
     }
 
-    /// Starts the command.
-    func start(_ arguments: [String], _ variables: [String: String] = [:]) throws -> Process {
+    /// Starts the command, or what starts it. Of several at a time each needs a prefix for what
+    /// it prints.
+    func start(
+        _ arguments: [String], _ variables: [String: String] = [:], program: String = builtCommand,
+        prefix: String = ""
+    ) throws -> Process {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: builtCommand)
+        process.executableURL = URL(fileURLWithPath: program)
         process.arguments = arguments
         process.environment = [
             "PATH": "/usr/bin:/bin", "LC_ALL": "C", "IOTRAP_STATS": "off",
         ].merging(variables) { $1 }
         process.standardInput = FileHandle.nullDevice
         for name in ["output", "errors"] {
-            _ = FileManager.default.createFile(atPath: self(name), contents: nil)
+            _ = FileManager.default.createFile(atPath: self(prefix + name), contents: nil)
         }
-        process.standardOutput = FileHandle(forWritingAtPath: self("output"))
-        process.standardError = FileHandle(forWritingAtPath: self("errors"))
+        process.standardOutput = FileHandle(forWritingAtPath: self(prefix + "output"))
+        process.standardError = FileHandle(forWritingAtPath: self(prefix + "errors"))
         try process.run()
         return process
     }

@@ -112,6 +112,23 @@ struct VerifyTests {
         }
     }
 
+    @Test("A block that a read saw half written, while it was written, is not judged")
+    func halves() throws {
+        let scratch = try Scratch()
+        guard let library = try scratch.faultyLibrary() else { return }
+        let trace = try scratch.trace([
+            event(.write, block: 2), event(.read, block: 2, thread: 1),
+            event(.read, block: 1, thread: 1, after: 2),
+        ])
+        let outcome = try scratch.iotrap(
+            [
+                "replay", trace, "--on", scratch("target"), "--engine", "sync", "--pace", "asap",
+                "--verify",
+            ], ["LD_PRELOAD": library, "FAULT": "halves", "FAULT_OFFSET": "8192"])
+        #expect(outcome.status == 0, "\(outcome.output)\(outcome.errors)")
+        #expect(outcome.output.contains(" 0 wrong, 1 unknown"), "\(outcome.output)")
+    }
+
     @Test("Blocks that were written in part are not judged")
     func partial() throws {
         let scratch = try Scratch()

@@ -31,9 +31,10 @@
 
 #define READER_THREADS 4
 #define QUEUE_THREADS 6
-#define BACKGROUND_MAX 512
 /* Shorter messages are copied, so that what waits holds little memory. */
 #define COPIED_BYTES_MAX 16384
+
+uint16_t background_max = 512;
 
 static int device = -1;
 static pthread_mutex_t free_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -128,8 +129,8 @@ static void start_session(struct request *request)
 		.minor = FUSE_KERNEL_MINOR_VERSION,
 		.max_readahead = offered->max_readahead,
 		.flags = offered->flags & wanted,
-		.max_background = BACKGROUND_MAX,
-		.congestion_threshold = BACKGROUND_MAX * 3 / 4,
+		.max_background = background_max,
+		.congestion_threshold = (uint16_t)(background_max * 3 / 4),
 		.max_write = TRANSFER_BYTES_MAX,
 		.time_gran = 1,
 		.max_pages = (uint16_t)(TRANSFER_BYTES_MAX / 4096),

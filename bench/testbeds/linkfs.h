@@ -86,6 +86,9 @@ uint64_t overlay_bytes(void);
 
 enum failing { FAIL_READ, FAIL_WRITE, FAIL_SYNC, FAIL_KINDS };
 
+/* Asynchronous requests that the kernel keeps under way; said to it when the link is mounted. */
+extern uint16_t background_max;
+
 bool limits_start(const char *shared_file);
 bool must_wait(struct request *request); /* then it is queued, and served when it is due */
 void serve_queue(void);

@@ -80,6 +80,10 @@ static bool apply_number(const char *name, const char *value, bool *known)
 	} else if (strcmp(name, "latency-us") == 0) {
 		if (parsed)
 			set_latency((uint64_t)(number * (double)MICROSECOND));
+	} else if (strcmp(name, "background") == 0) {
+		parsed = parsed && number >= 1 && number <= UINT16_MAX;
+		if (parsed)
+			background_max = (uint16_t)number;
 	} else if (strcmp(name, "iops") == 0) {
 		if (parsed)
 			set_operations((uint64_t)number);
@@ -143,7 +147,7 @@ bool apply_setting(const char *text, char *reason, size_t reason_bytes)
 	if (!known)
 		snprintf(reason, reason_bytes,
 			 "unknown setting '%s'; valid: rate=, latency-us=, iops=, shared=, stall=, "
-			 "volatile=, fail-read=, fail-write=, fail-sync=",
+			 "volatile=, background=, fail-read=, fail-write=, fail-sync=",
 			 text);
 	else if (!applied)
 		snprintf(

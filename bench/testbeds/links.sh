@@ -9,6 +9,7 @@
 #     --shared MIB                        a bottleneck behind all links
 #     --backing DIR                       the folder, which is kept; default: one in memory
 #     --volatile                          as volatile=on, below
+#     --background N                      asynchronous requests under way on a link (512)
 #   links.sh set DIR LINK setting=value...   LINK is a number or "all"; from now on:
 #     rate=MIB  latency-us=US  iops=N     0: no limit
 #     shared=MIB                          of the bottleneck behind all links
@@ -117,7 +118,8 @@ prepare_backing() {
 }
 
 up() {
-	local links=4 rate=0 latency=0 shared=0 backing='' holds=off link binary
+	local links=4 rate=0 latency=0 shared=0 backing='' holds=off background=512
+	local link binary
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--volatile)
@@ -125,7 +127,7 @@ up() {
 			shift
 			continue
 			;;
-		--links | --rate | --latency-us | --shared | --backing)
+		--links | --rate | --latency-us | --shared | --backing | --background)
 			[ $# -ge 2 ] || fail "$1 needs a value"
 			;;
 		esac
@@ -135,6 +137,7 @@ up() {
 		--latency-us) latency=$2 ;;
 		--shared) shared=$2 ;;
 		--backing) backing=$2 ;;
+		--background) background=$2 ;;
 		*) fail "unknown option '$1'; they stand at the top of links.sh" ;;
 		esac
 		shift 2
@@ -163,7 +166,7 @@ up() {
 		mkdir -m 0555 "$folder/$link"
 		printf '%s\n' "rate=$(value_for $link "$rate")" \
 			"latency-us=$(value_for $link "$latency")" "shared=$shared" \
-			"volatile=$holds" >"$state/$link.settings"
+			"volatile=$holds" "background=$background" >"$state/$link.settings"
 		start_link $link
 	done
 	trap - EXIT INT TERM

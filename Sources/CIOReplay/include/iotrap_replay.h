@@ -67,6 +67,7 @@ struct iotrap_replay_options {
 	uint32_t run;          /* written into such blocks */
 	uint64_t length_max;   /* of a read or write */
 	uint64_t memory_bytes; /* for buffers under verification */
+	uint32_t is_timed;     /* requests have times: lanes are to wake up on the dot */
 };
 
 /* What a read or the last check found wrong. */

@@ -128,6 +128,9 @@ static inline struct iotrap_request *_Nullable *_Nonnull iotrap_pool_chunk(uint3
  */
 struct iotrap_ring *_Nullable iotrap_ring_create_async(int hidden, int deferred, int *error);
 
+/* How many kernel workers may be busy with its thread's storage requests at once (Linux 5.15). */
+void iotrap_ring_allow_workers(struct iotrap_ring *ring, uint32_t count);
+
 /*
  * Takes the descriptor off a ring that has one: its thread goes on by the number in the
  * task's table of rings (Linux 5.18), and nobody can take it away any more. 0 or -errno.

@@ -51,6 +51,9 @@ int iotrap_file_is_pseudo(int fd, uint64_t device);
 /* Nonzero when the file is served by a FUSE daemon (fstatfs). */
 int iotrap_file_is_fuse(int fd);
 
+/* Nonzero for a file system with no block device of its own: a network's, a daemon's. */
+int iotrap_device_is_virtual(uint64_t device);
+
 long iotrap_pread_raw(int fd, void *_Nullable buffer, size_t count, int64_t offset);
 long iotrap_pwrite_raw(int fd, const void *_Nullable buffer, size_t count, int64_t offset);
 /* preadv(2), or pwritev(2) when writes is nonzero. */

@@ -211,11 +211,11 @@ struct iotrap_pool_sibling {
 	uint16_t slot; /* in the ring's files + 1; 0: none */
 	uint8_t state;
 	uint8_t attempts;
-	int32_t error;      /* why it was refused: -errno, or 0 for another file */
-	uint64_t again_ns;  /* not before */
-	int64_t changed_ns; /* of the file, when it was first compared */
-	uint32_t syncs;     /* of it that are under way */
-	uint32_t reserved;
+	int32_t error;       /* why it was refused: -errno, or 0 for another file */
+	uint64_t again_ns;   /* not before */
+	int64_t changed_ns;  /* of the file, when it was first compared */
+	uint32_t syncs;      /* of it that are under way */
+	uint32_t is_virtual; /* nonzero: on no block device of its own */
 };
 
 /* transfer.flags */

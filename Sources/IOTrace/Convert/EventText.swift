@@ -1,3 +1,5 @@
+import IOTrapStats
+
 /// Events as lines of CSV and JSON. The schema stands in docs/trace-format.md.
 enum EventText {
     /// The columns of CSV, in their order, and the members of JSON.
@@ -20,7 +22,7 @@ enum EventText {
         for (title, value) in zip(titles, values(event, file, quotes: false)) {
             if line.utf8.count > 1 { line += "," }
             line += "\"\(title)\":"
-            line += value.map { texts.contains(title) ? jsonQuoted($0) : $0 } ?? "null"
+            line += value.map { texts.contains(title) ? JSON.quoted($0) : $0 } ?? "null"
         }
         return line + "}\n"
     }
@@ -89,7 +91,7 @@ struct PerfettoEvents {
     }
 
     private static func arguments(_ event: TraceEvent, _ file: TraceFile?) -> String {
-        let path = jsonQuoted(file?.originalPath ?? "")
+        let path = JSON.quoted(file?.originalPath ?? "")
         return "\"args\":{\"path\":\(path),\"offset\":\(event.offset),\"length\":\(event.length),"
             + "\"result\":\(event.result),\"depth\":\(event.depth),\"batch\":\(event.batch)}"
     }

@@ -1,3 +1,5 @@
+import IOTrapStats
+
 extension TraceReader.End {
     /// The word in tables and JSON.
     public var name: String {
@@ -14,7 +16,7 @@ extension TraceSummary {
     /// All of it as one JSON object; times in nanoseconds, sizes in bytes.
     public var json: String {
         var lines = [
-            "\"path\": \(jsonQuoted(path))", "\"version\": 1", "\"end\": \"\(end.name)\"",
+            "\"path\": \(JSON.quoted(path))", "\"version\": 1", "\"end\": \"\(end.name)\"",
         ]
         if case .torn(let offset, let bytes) = end {
             lines.append("\"torn\": {\"offset\": \(offset), \"bytes\": \(bytes)}")
@@ -36,7 +38,7 @@ extension TraceSummary {
 
     private var metadataJSON: String {
         let pairs = metadata.sorted { $0.key < $1.key }
-            .map { "\(jsonQuoted($0.key)): \(jsonQuoted($0.value))" }
+            .map { "\(JSON.quoted($0.key)): \(JSON.quoted($0.value))" }
         return "{" + pairs.joined(separator: ", ") + "}"
     }
 
@@ -55,7 +57,7 @@ extension TraceSummary {
 
     private var filesJSON: String {
         let lines = files.enumerated().map { number, entry in
-            let path = entry.file.map { jsonQuoted($0.originalPath) } ?? "null"
+            let path = entry.file.map { JSON.quoted($0.originalPath) } ?? "null"
             let size = entry.file?.sizeBytes.map { "\($0)" } ?? "null"
             let flags = entry.file.map { "\($0.openFlags)" } ?? "null"
             return "{\"file\": \(number), \"path\": \(path), \"open_flags\": \(flags), "

@@ -49,13 +49,28 @@ enum PoolPieces {
         while iotrap_ring_queue_request(s.pointee.ring, request) == 0 { ServiceThread.submit(s) }
     }
 
-    /// Says which file a piece is for: the program's descriptor, or a sibling.
+    /// Says which file a piece is for, the program's descriptor or a sibling, and who starts it.
+    ///
+    /// A file system that asks others may take no more requests until some have ended (FUSE: twelve
+    /// in the background, of at most 1 MiB). Kernel workers wait for that, one path's beside
+    /// another's; this thread would keep all paths waiting. Not through the page cache: there FUSE
+    /// lets a reader see old pages while another, who saw the file change, is dropping them.
     static func aim(_ p: Pool, _ piece: Request, _ number: UInt32) {
-        let index = piece.pointee.pool_file - 1
-        let slot = PoolSiblings.sibling(p, index, number).pointee.slot
-        let isHome = number == PoolFiles.file(index).pointee.home
-        piece.pointee.flags = isHome ? 0 : UInt8(IOTRAP_SUBMIT_HELD)
-        piece.pointee.file = isHome ? 0 : UInt32(slot)
+        let file = PoolFiles.file(piece.pointee.pool_file - 1)
+        let isVirtual: Bool
+        if number == file.pointee.home {
+            isVirtual = iotrap_device_is_virtual(file.pointee.device) != 0
+            piece.pointee.flags = 0
+            piece.pointee.file = 0
+        } else {
+            let sibling = PoolSiblings.sibling(p, piece.pointee.pool_file - 1, number)
+            isVirtual = sibling.pointee.is_virtual != 0
+            piece.pointee.flags = UInt8(IOTRAP_SUBMIT_HELD)
+            piece.pointee.file = UInt32(sibling.pointee.slot)
+        }
+        if isVirtual && file.pointee.status_flags & OpenFlags.direct != 0 {
+            piece.pointee.flags |= UInt8(IOTRAP_SUBMIT_OFFLOAD)
+        }
     }
 
     /// Lets a read go to memory of the engine's own, where a path may be given up.

@@ -47,6 +47,8 @@ struct PoolState {
 
     static let transferLimit: UInt32 = 8192
     static let visitLimit = 64
+    /// Kernel workers: those that wait for a path that stands still must leave some to the others.
+    static let workersMax: UInt32 = 512
     /// Programs that may map less than that have no pools.
     static let memoryLimitMin: Int64 = 1 << 30
 
@@ -66,6 +68,7 @@ struct PoolState {
             to: PoolState(
                 models: models, links: links, siblings: records, transfers: transfers,
                 slots: PoolSlots(ring: ring), visits: visits))
+        iotrap_ring_allow_workers(ring, workersMax)
         guard let table = process.pointee.pools else { return nil }
         for path in 0..<table.pointee.path_count {
             models[Int(path)].configure(

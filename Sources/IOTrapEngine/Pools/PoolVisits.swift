@@ -243,8 +243,10 @@ enum PoolVisits {
         }
         guard let samples = visit.pointee.samples else { return false }
         let ofHome = visit.pointee.step == .sampleHome
+        // It may be a path that does not answer, whatever it is.
+        request.pointee.flags = UInt8(IOTRAP_SUBMIT_OFFLOAD)
         if !ofHome {
-            request.pointee.flags = UInt8(IOTRAP_SUBMIT_HELD)
+            request.pointee.flags |= UInt8(IOTRAP_SUBMIT_HELD)
             request.pointee.file = visit.pointee.slot
         }
         let blocks = max(0, size(visit) - 1) / Int64(sampleBytes)
@@ -334,6 +336,7 @@ enum PoolVisits {
             !isSameMount && before.inode == file.pointee.inode
             && other.mode & Classification.typeMask == Classification.regular
         let isAlike = other.inode == before.inode && isBetween(before, other, after)
+        noteDevice(p, visit, other)
         if visit.pointee.isProof {
             return proved(s, p, visit, isAlike && isRight, other.changed_ns)
         }
@@ -359,7 +362,13 @@ enum PoolVisits {
         guard isKnown, other.inode == file.pointee.inode,
             other.mode & Classification.typeMask == Classification.regular
         else { return refuse(s, p, visit, -5, now) }
+        noteDevice(p, visit, other)
         accept(s, p, visit, isProven: wasProven(visit))
+    }
+
+    private static func noteDevice(_ p: Pool, _ visit: Visit, _ look: iotrap_pool_look) {
+        PoolSiblings.sibling(p, visit.pointee.index, visit.pointee.number).pointee.is_virtual =
+            UInt32(iotrap_device_is_virtual(look.device))
     }
 
     /// A file that changes while it is looked at shows times between those before and after.

@@ -7,6 +7,7 @@
  *	misplaced  it is made one block further
  *	stale      the first read after it shows what was there before
  *	hold       the write waits until one at FAULT_UNTIL has begun
+ *	halves     a read sees the write when its first half is made
  *
  * FAULT_LOG names a file that gets a line for the begin and the end of each write and sync.
  */
@@ -26,7 +27,7 @@ static int (*real_fdatasync)(int);
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *fault = "";
 static off_t place = -1, until = -1;
-static int log_file = -1, is_released, is_stale;
+static int log_file = -1, is_released, is_stale, is_begun;
 static _Alignas(BLOCK) char old_block[BLOCK];
 
 __attribute__((constructor)) static void start(void)
@@ -58,16 +59,23 @@ static void note(const char *what, off_t offset)
 		abort();
 }
 
-static void hold(void)
+static void set(int *flag)
+{
+	pthread_mutex_lock(&lock);
+	*flag = 1;
+	pthread_mutex_unlock(&lock);
+}
+
+static void await(const int *flag)
 {
 	/* The bound only keeps a broken replayer from waiting for ever. */
 	for (int i = 0; i < 3000; i++) {
-		int released;
+		int is_set;
 
 		pthread_mutex_lock(&lock);
-		released = is_released;
+		is_set = *flag;
 		pthread_mutex_unlock(&lock);
-		if (released)
+		if (is_set)
 			return;
 		usleep(10000);
 	}
@@ -85,8 +93,14 @@ static ssize_t write_faulty(int fd, const char *bytes, size_t count, off_t offse
 		is_stale = real_pread(fd, old_block, BLOCK, offset) == BLOCK;
 		return real_pwrite(fd, bytes, count, offset);
 	}
+	if (is("halves")) {
+		if (real_pwrite(fd, bytes, count / 2, offset) < 0)
+			return -1;
+		set(&is_begun);
+		await(&is_released);
+	}
 	if (is("hold"))
-		hold();
+		await(&is_released);
 	return real_pwrite(fd, bytes, count, offset);
 }
 
@@ -97,11 +111,8 @@ ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset)
 	if (count != BLOCK)
 		return real_pwrite(fd, bytes, count, offset);
 	note("begin", offset);
-	if (offset == until) {
-		pthread_mutex_lock(&lock);
-		is_released = 1;
-		pthread_mutex_unlock(&lock);
-	}
+	if (offset == until)
+		set(&is_released);
 	result = offset == place ? write_faulty(fd, bytes, count, offset)
 				 : real_pwrite(fd, bytes, count, offset);
 	note("end", offset);
@@ -114,6 +125,14 @@ ssize_t pread(int fd, void *bytes, size_t count, off_t offset)
 		is_stale = 0;
 		memcpy(bytes, old_block, BLOCK);
 		return BLOCK;
+	}
+	if (is("halves") && count == BLOCK && offset == place) {
+		ssize_t result;
+
+		await(&is_begun);
+		result = real_pread(fd, bytes, count, offset);
+		set(&is_released);
+		return result;
 	}
 	return real_pread(fd, bytes, count, offset);
 }
