@@ -189,7 +189,8 @@ install-library: libraries
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(MAN)
 	install -m 755 $(BUILD)/lib/libiotrap.so $(DESTDIR)$(PREFIX)/lib/libiotrap.so.0
 	ln -sf libiotrap.so.0 $(DESTDIR)$(PREFIX)/lib/libiotrap.so
-	install -m 644 $(PUBLIC_HEADERS) Sources/CIOTrap/include/iotrap_trace.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 $(PUBLIC_HEADERS) Sources/CIOTrap/include/iotrap_trace.h \
+		$(DESTDIR)$(PREFIX)/include/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' shim/library/iotrap.pc.in \
 		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/iotrap.pc
 	install -m 644 docs/man/*.3 $(MAN)/

@@ -70,7 +70,8 @@ final class QueueStress: Sendable {
     init(_ path: String, _ flags: UInt32) throws {
         var made: OpaquePointer?
         let result = iotrap_file_open(path, O_RDWR | O_CREAT | 0o40000, 0o600, nil, &made)
-        fileBits = UInt(bitPattern: try #require(made, "\(path): \(result)"))
+        try #require(result == 0, "\(path): \(result)")
+        fileBits = UInt(bitPattern: made)
         self.flags = flags
         let variables = ProcessInfo.processInfo.environment
         seed = variables["IOTRAP_STRESS_SEED"].flatMap { UInt64($0) } ?? UInt64(getpid()) &* 7919

@@ -28,7 +28,7 @@ struct ManualTests {
         for page in try pages() {
             let result = try ProcessRun.run(
                 "/usr/bin/man",
-                ["--warnings", "-E", "UTF-8", "-l", "-T", "utf8", "-Z", Self.folder + "/" + page],
+                ["--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", Self.folder + "/" + page],
                 environment: ["LC_ALL": "C.UTF-8", "MANROFFSEQ": "", "MANWIDTH": "80"])
             // What is formatted begins so; a warning would come before or between.
             let warnings = result.output.split(separator: "\n").filter { $0.contains("warning:") }

@@ -64,7 +64,8 @@ enum QueueChecks {
         q.pointee.refusal.address = UInt64(UInt(bitPattern: io?.pointee.buffer))
         q.pointee.refusal.limit = limit
         q.pointee.refusal.has_file = 0
-        if let file {
+        let handle = io?.pointee.file
+        if let file = file ?? LibraryFiles.find(handle) ?? LibraryFiles.findFormer(handle) {
             iotrap_refusal_set_path(address(of: &q.pointee.refusal), LibraryFiles.name(file))
         } else if let path = io?.pointee.path {
             iotrap_refusal_set_path(address(of: &q.pointee.refusal), path)
@@ -99,9 +100,7 @@ enum QueueChecks {
         }
         return Library.misuse(
             "operation on a closed file",
-            refuse(
-                q, LibraryError.badHandle, IOTRAP_REFUSED_CLOSED, io,
-                file: LibraryFiles.findFormer(io.pointee.file)))
+            refuse(q, LibraryError.badHandle, IOTRAP_REFUSED_CLOSED, io))
     }
 
     private static func alignment(_ q: Queue, _ io: IO, _ file: LibraryFiles.File) -> Int32 {

@@ -10,6 +10,9 @@ enum QueueStarts {
     typealias Queue = Queues.Queue
     typealias Slot = Queues.Slot
 
+    /// Entries after which a submission is begun although more are to come.
+    private static let portion: UInt32 = 8
+
     // MARK: - The kernel
 
     /// Enters the kernel: submits what is in the ring, and waits. -errno, or what was submitted.
@@ -117,6 +120,11 @@ enum QueueStarts {
             give(q, ring, number, isLast: number == chain.last)
         }
         q.pointee.added_count &-= chain.count
+        // The kernel holds all of a submission back from the device until its last entry is
+        // prepared; in portions the device works meanwhile.
+        if q.pointee.added.first != 0, iotrap_ring_queued(ring) >= portion {
+            enter(q, waitFor: 0, timeout: UInt64.max)
+        }
         return true
     }
 
@@ -157,9 +165,20 @@ enum QueueStarts {
             descriptor = takeInner(q, slot)
         } else {
             descriptor = slot.pointee.io.descriptor
+            forgetClosed(slot)
         }
         iotrap_ring_queue_slot(
             ring, slot, number &- 1, descriptor, isRegistered, isLast ? 1 : 0)
+    }
+
+    /// What the engine knows of a descriptor that an operation closes ends with it.
+    static func forgetClosed(_ slot: Slot) {
+        let io = slot.pointee.io
+        guard io.kind == UInt16(IOTRAP_IO_CLOSE.rawValue), io.flags & IOTRAP_IO_SLOT == 0
+        else { return }
+        let number = UInt32(bitPattern: io.descriptor)
+        iotrap_aio_closing(number, number)
+        iotrap_descriptor_forget(io.descriptor)
     }
 
     /// Takes a registered slot for a file that is opened and closed within an operation.

@@ -84,6 +84,7 @@ enum QueueTables {
         guard flags & IOTRAP_IO_SLOT != 0 else {
             let descriptor =
                 slot.pointee.file?.pointee.descriptor ?? slot.pointee.io.descriptor
+            QueueStarts.forgetClosed(slot)
             return iotrap_slot_execute(slot, descriptor)
         }
         let index = Int(slot.pointee.io.slot)
