@@ -201,7 +201,7 @@ struct RuleTests {
         ])
         #expect(
             DeadFileRules.violations(tree).map(\.path) == [
-                "shim/library/b.c", "more/Sources/Engine/a.swift", "Sources/Other/a.swift",
+                "more/Sources/Engine/a.swift", "shim/library/b.c", "Sources/Other/a.swift",
                 "bench/forgotten.py", "notes.state",
             ])
     }

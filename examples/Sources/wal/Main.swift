@@ -67,7 +67,7 @@ struct Main {
         let count = try await withThrowingTaskGroup(of: Int.self) { group in
             for writer in 0..<writers {
                 group.addTask(executorPreference: executor) {
-                    let payload = [UInt8](repeating: UInt8(truncatingIfNeeded: writer), count: 128)
+                    let payload = [UInt8](repeating: UInt8(97 + writer % 26), count: 128)
                     var count = 0
                     while ContinuousClock.now < end {
                         _ = try await log.append(payload)
