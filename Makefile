@@ -152,13 +152,15 @@ examples:
 # The pages of the Swift library: build/docs, to be served by any web server.
 DOCS := $(BUILD)/docs
 docs:
-	rm -rf $(DOCS) .build/symbols && mkdir -p $(BUILD) .build/symbols
+	mkdir -p .build/docs/all .build/docs/symbols
 	swift build --target IOTrap --scratch-path .build/docs -Xswiftc -emit-symbol-graph \
-		-Xswiftc -emit-symbol-graph-dir -Xswiftc $(CURDIR)/.build/symbols
-	rm -f $(filter-out .build/symbols/IOTrap.symbols.json,$(wildcard .build/symbols/*.json))
+		-Xswiftc -emit-symbol-graph-dir -Xswiftc $(CURDIR)/.build/docs/all
+	cp .build/docs/all/IOTrap.symbols.json .build/docs/symbols/
+	rm -rf $(DOCS)
 	docc convert Sources/IOTrap/IOTrap.docc --fallback-display-name IOTrap \
-		--fallback-bundle-identifier iotrap --additional-symbol-graph-dir .build/symbols \
-		--warnings-as-errors --output-path $(DOCS)
+		--fallback-bundle-identifier iotrap --additional-symbol-graph-dir .build/docs/symbols \
+		--output-path $(DOCS) >.build/docs/log 2>&1 || { cat .build/docs/log; exit 1; }
+	@! grep -E "doesn't exist|Can't resolve|No symbol matched|not found" .build/docs/log
 C_FILES = $(shell git ls-files '*.c' '*.h')
 lint:
 	swift format lint --strict -r Sources Tests Package.swift
