@@ -3,8 +3,9 @@
 #   make            build/bin/iotrap, build/lib/libiotrap-preload.so, build/lib/libiotrap.so
 #   make demo       install what is missing, build, run real programs plain and under iotrap
 #   make test       install what is missing, build, run every test   (SUITE=name: one suite)
-#   make bench      print the performance figures as ratios; make bench-pools: those of mount pools
-#   make lint asan tsan ubsan install clean
+#   make bench      print the performance figures as ratios; bench-pools: of mount pools;
+#                   bench-library: of the libraries
+#   make examples docs lint asan tsan ubsan install clean
 
 SHELL := /bin/bash
 PREFIX ?= /usr/local
@@ -32,9 +33,11 @@ HEADERS := $(wildcard Sources/CIOTrap/include/*.h Sources/CIOTrapEngine/include/
 ENGINE_OBJ := $(OBJ)/engine.o $(ENGINE_C:Sources/CIOTrapEngine/%.c=$(OBJ)/engine-%.o)
 SHIM_OBJ := $(SHIM_C:shim/%.c=$(OBJ)/shim-%.o) $(OBJ)/shim-vfork.o
 
-.PHONY: all libraries command deps demo test tests-c bench bench-pools lint asan tsan ubsan install clean
+.PHONY: bench-library bench-programs examples docs
+.PHONY: all libraries command deps demo test tests-c bench bench-pools lint asan tsan \
+	ubsan install install-library clean
 all: libraries command
-libraries: $(BUILD)/lib/libiotrap-preload.so $(BUILD)/lib/libiotrap.so
+libraries: $(BUILD)/lib/libiotrap-preload.so $(BUILD)/lib/libiotrap.so $(BUILD)/lib/libiotrap.so.0
 command: $(BUILD)/bin/iotrap
 
 $(OBJ) $(BUILD)/lib $(BUILD)/bin:
@@ -59,23 +62,25 @@ $(OBJ)/library-%.o: shim/library/%.c $(HEADERS) | $(OBJ)
 $(OBJ)/shim-%.o: shim/%.S | $(OBJ)
 	$(CC) -c $(INCLUDES) $< -o $@
 
-# The export list comes from the hook table and the public header.
-$(OBJ)/preload.map: shim/hooks.def Sources/CIOTrap/include/iotrap.h Makefile | $(OBJ)
+# The export list comes from the hook table and that of the library, without its versions: hooks
+# must have none.
+LIBRARY_MAP := shim/library/libiotrap.map
+$(OBJ)/preload.map: shim/hooks.def $(LIBRARY_MAP) Makefile | $(OBJ)
 	{ echo '{ global:'; \
 	  sed -nE 's/^HOOK\(([^)]*)\)/\t\1;/p; s/^ALIAS\(([^,]*),.*/\t\1;/p' shim/hooks.def; \
-	  sed -nE 's/^[a-z].*[ *](iotrap_[a-z0-9_]+)\(.*/\t\1;/p' Sources/CIOTrap/include/iotrap.h; \
-	  echo 'local: *; };'; } > $@
-$(OBJ)/library.map: Sources/CIOTrap/include/iotrap.h Makefile | $(OBJ)
-	{ echo '{ global:'; \
-	  sed -nE 's/^[a-z].*[ *](iotrap_[a-z0-9_]+)\(.*/\t\1;/p' Sources/CIOTrap/include/iotrap.h; \
+	  sed -nE 's/^\t(iotrap_[a-z0-9_]+;)$$/\t\1/p' $(LIBRARY_MAP); \
 	  echo 'local: *; };'; } > $@
 
 $(BUILD)/lib/libiotrap-preload.so: $(ENGINE_OBJ) $(SHIM_OBJ) $(OBJ)/preload.map | $(BUILD)/lib
 	$(CC) $(LDFLAGS) -Wl,--version-script=$(OBJ)/preload.map -Wl,-soname,libiotrap-preload.so \
 		$(ENGINE_OBJ) $(SHIM_OBJ) $(LIBURING) -o $@
-$(BUILD)/lib/libiotrap.so: $(ENGINE_OBJ) $(OBJ)/library-start.o $(OBJ)/library.map | $(BUILD)/lib
-	$(CC) $(LDFLAGS) -Wl,--version-script=$(OBJ)/library.map -Wl,-soname,libiotrap.so.0 \
+$(BUILD)/lib/libiotrap.so: $(ENGINE_OBJ) $(OBJ)/library-start.o $(LIBRARY_MAP) | $(BUILD)/lib
+	$(CC) $(LDFLAGS) -Wl,--version-script=$(LIBRARY_MAP) -Wl,-soname,libiotrap.so.0 \
 		$(ENGINE_OBJ) $(OBJ)/library-start.o $(LIBURING) -o $@
+
+# The name that programs linked with it look for.
+$(BUILD)/lib/libiotrap.so.0: $(BUILD)/lib/libiotrap.so
+	ln -sf $(<F) $@
 
 COMMAND_SOURCES := $(shell find Sources -name '*.swift' -o -name '*.c' -o -name '*.h') Package.swift
 $(BUILD)/bin/iotrap: $(COMMAND_SOURCES) | $(BUILD)/bin
@@ -93,7 +98,17 @@ DIFF_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 # Those of the pools suite; driver has parts.
 POOL_SRC := $(wildcard Tests/Pools/*.c)
 POOL_BIN := $(patsubst %,$(BUILD)/tests/pools/%,driver load)
-tests-c: $(DIFF_BIN) $(POOL_BIN)
+# Those of the library suite, linked like any program.
+LIB_SRC := $(wildcard Tests/Library/*.c)
+LIB_BIN := $(LIB_SRC:Tests/Library/%.c=$(BUILD)/tests/library/%)
+PUBLIC_HEADERS := $(addprefix Sources/CIOTrap/include/,iotrap.h iotrap_queue.h)
+tests-c: $(DIFF_BIN) $(POOL_BIN) $(LIB_BIN)
+$(BUILD)/tests/library:
+	mkdir -p $@
+$(BUILD)/tests/library/%: Tests/Library/%.c Tests/Library/check.h $(PUBLIC_HEADERS) \
+		$(BUILD)/lib/libiotrap.so.0 | $(BUILD)/tests/library
+	@cc $(DIFF_CFLAGS) -O1 -ISources/CIOTrap/include $< -L$(BUILD)/lib -l:libiotrap.so.0 \
+		-Wl,-rpath,$(CURDIR)/$(BUILD)/lib -o $@
 $(BUILD)/tests/pools:
 	mkdir -p $@
 $(BUILD)/tests/pools/%: $(POOL_SRC) $(wildcard Tests/Pools/*.h) | $(BUILD)/tests/pools
@@ -124,6 +139,28 @@ bench-pools:
 	@bash bench/deps.sh bench
 	@$(MAKE) --no-print-directory all
 	@bash bench/run.sh --pools
+# Release builds of what is measured: the benchmarks' programs in Swift, and the examples.
+bench-programs:
+	@swift build -c release --product librarybench --scratch-path .build/command -q
+	@swift build -c release --package-path examples --scratch-path .build/examples -q
+bench-library:
+	@bash bench/deps.sh bench
+	@bash bench/run.sh --library
+# A package of its own that depends on this one, as any other would.
+examples:
+	swift build --package-path examples --scratch-path .build/examples
+# The pages of the Swift library: build/docs, to be served by any web server.
+DOCS := $(BUILD)/docs
+docs:
+	mkdir -p .build/docs/all .build/docs/symbols
+	swift build --target IOTrap --scratch-path .build/docs -Xswiftc -emit-symbol-graph \
+		-Xswiftc -emit-symbol-graph-dir -Xswiftc $(CURDIR)/.build/docs/all
+	cp .build/docs/all/IOTrap.symbols.json .build/docs/symbols/
+	rm -rf $(DOCS)
+	docc convert Sources/IOTrap/IOTrap.docc --fallback-display-name IOTrap \
+		--fallback-bundle-identifier iotrap --additional-symbol-graph-dir .build/docs/symbols \
+		--output-path $(DOCS) >.build/docs/log 2>&1 || { cat .build/docs/log; exit 1; }
+	@! grep -E "doesn't exist|Can't resolve|No symbol matched|not found" .build/docs/log
 C_FILES = $(shell git ls-files '*.c' '*.h')
 lint:
 	swift format lint --strict -r Sources Tests Package.swift
@@ -143,16 +180,27 @@ ubsan:
 	swift test --disable-xctest --scratch-path .build/ubsan -Xcc -fsanitize=undefined \
 		-Xcc -fsanitize-trap=undefined --filter $(SANITIZED)
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
+install: all install-library
+	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/bin/iotrap $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(BUILD)/lib/libiotrap-preload.so $(DESTDIR)$(PREFIX)/lib/
+# What programs in C are compiled and linked with. A page of the manual has the names of all of
+# its functions.
+MAN := $(DESTDIR)$(PREFIX)/share/man/man3
+install-library: libraries
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(MAN)
 	install -m 755 $(BUILD)/lib/libiotrap.so $(DESTDIR)$(PREFIX)/lib/libiotrap.so.0
 	ln -sf libiotrap.so.0 $(DESTDIR)$(PREFIX)/lib/libiotrap.so
-	install -m 644 Sources/CIOTrap/include/iotrap.h Sources/CIOTrap/include/iotrap_trace.h \
+	install -m 644 $(PUBLIC_HEADERS) Sources/CIOTrap/include/iotrap_trace.h \
 		$(DESTDIR)$(PREFIX)/include/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' shim/library/iotrap.pc.in \
 		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/iotrap.pc
+	install -m 644 docs/man/*.3 $(MAN)/
+	@for page in docs/man/*.3; do \
+		for name in $$(sed -nE '/^\.SH NAME/{n;s/ \\-.*//;s/,//g;p}' $$page); do \
+			[ -e $(MAN)/$$name.3 ] || ln -s $$(basename $$page) $(MAN)/$$name.3; \
+		done; \
+	done
 
 clean:
 	rm -rf $(BUILD) .build

@@ -13,6 +13,7 @@ let package = Package(
     name: "iotrap",
     products: [
         .executable(name: "iotrap", targets: ["iotrap"]),
+        .library(name: "IOTrap", targets: ["IOTrap"]),
         .library(name: "IOTrapStats", targets: ["IOTrapStats"]),
         .library(name: "IOTrace", targets: ["IOTrace"]),
     ],
@@ -27,6 +28,11 @@ let package = Package(
             name: "IOTrapEngine",
             dependencies: ["CIOTrap", "CIOTrapEngine"],
             swiftSettings: strict),
+        .target(
+            name: "IOTrap",
+            dependencies: ["IOTrapEngine", "CIOTrap", "CIOTrapEngine"],
+            // Spans that are handed out are bound to the buffer that they look into.
+            swiftSettings: strict + [.enableExperimentalFeature("Lifetimes")]),
         .target(name: "IOTrapStats", dependencies: ["CIOTrap"], swiftSettings: strict),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .target(
@@ -45,10 +51,15 @@ let package = Package(
             name: "iotrap",
             dependencies: ["IOTrapStats", "IOTrace", "IOReplay", "IOTrapEngine", "CIOTrap"],
             swiftSettings: strict),
+        .executableTarget(
+            name: "librarybench", dependencies: ["IOTrap", "CIOTrapEngine"],
+            path: "bench/library", swiftSettings: strict),
         .testTarget(
             name: "IOTrapEngineTests",
             dependencies: ["IOTrapEngine", "CIOTrap", "CIOTrapEngine"],
             swiftSettings: strict),
+        .testTarget(name: "ExampleTests", swiftSettings: strict),
+        .testTarget(name: "IOTrapTests", dependencies: ["IOTrap"], swiftSettings: strict),
         .testTarget(
             name: "IOTrapStatsTests",
             dependencies: ["IOTrapStats", "CIOTrap"],
@@ -71,6 +82,7 @@ let package = Package(
             name: "RecordTests", dependencies: ["IOTrace", "CIOTrap"], exclude: ["programs"],
             swiftSettings: strict),
         .testTarget(name: "PoolTests", dependencies: ["IOTrapStats"], swiftSettings: strict),
+        .testTarget(name: "LibraryTests", swiftSettings: strict),
         .testTarget(name: "StyleTests", swiftSettings: strict),
     ]
 )

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs the tests: all suites, or the one named.
 #
-#   Tests/run.sh [unit|stats|trace|replay|record|command|differential|pools|endtoend|style]
+#   Tests/run.sh [style|unit|stats|trace|replay|record|command|library|swiftlibrary|examples|differential|pools|endtoend]
 #
 # Every suite runs even when one before it failed. Skips are printed with their reasons and counted.
 set -u
@@ -14,12 +14,15 @@ declare -A targets=(
 	[replay]=ReplayTests
 	[record]=RecordTests
 	[command]=CommandTests
+	[library]=LibraryTests
+	[swiftlibrary]=IOTrapTests
+	[examples]=ExampleTests
 	[differential]=DifferentialTests
 	[pools]=PoolTests
 	[endtoend]=EndToEndTests
 	[style]=StyleTests
 )
-order=(style unit stats trace replay record command differential pools endtoend)
+order=(style unit stats trace replay record command library swiftlibrary examples differential pools endtoend)
 if [ $# -gt 0 ] && [ -n "$1" ]; then
 	if [ -z "${targets[$1]:-}" ]; then
 		echo "run.sh: no suite '$1'; suites: ${order[*]}" >&2
@@ -31,6 +34,8 @@ fi
 echo "building the tests"
 swift build --build-tests --scratch-path .build/tests 2>&1 | grep -vE '^\[[0-9]+/[0-9]+\]'
 [ "${PIPESTATUS[0]}" = 0 ] || exit 1
+
+case " ${order[*]} " in *" examples "*) make -s examples || exit 1 ;; esac
 
 log=$(mktemp) failures=$(mktemp)
 trap 'rm -f "$log" "$failures"' EXIT

@@ -18,6 +18,7 @@ group_redis="redis-server redis-tools"
 group_rocksdb="rocksdb-tools librocksdb-dev"
 group_tools="g++ python3 procps util-linux git tar gzip"
 group_async="qemu-utils qemu-block-extra tgt sysbench stress-ng openmpi-bin python3-mpi4py"
+group_library="pkg-config man-db libssl-dev"
 # The test beds nfs.sh, loops.sh and gluster.sh; links.sh needs none of it.
 group_pools="nfs-ganesha nfs-ganesha-vfs rpcbind qemu-system-common qemu-block-extra iproute2"
 group_pools+=" glusterfs-client glusterfs-common xfsprogs util-linux"
@@ -26,8 +27,8 @@ groups_of() {
 	case $1 in
 	build) echo build ;;
 	demo) echo build storage postgresql sqlite tools ;;
-	bench) echo build storage postgresql sqlite tools pools ;;
-	test) echo build storage postgresql sqlite mariadb redis rocksdb tools async ;;
+	bench) echo build library storage postgresql sqlite tools pools ;;
+	test) echo build storage postgresql sqlite mariadb redis rocksdb tools async library ;;
 	*)
 		echo "deps.sh: unknown set '$1'; the sets are build, test, demo, bench" >&2
 		exit 2

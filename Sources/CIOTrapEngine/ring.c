@@ -73,7 +73,7 @@ static void attach_queues(struct io_uring *uring, const struct io_uring_params *
 
 static int create_hidden(struct iotrap_ring *ring, unsigned int running)
 {
-	const struct layout *layout = ring->layout;
+	const struct layout *layout = &ring->layout;
 	char *queues = (char *)ring + PAGE;
 	char *entries = queues + (size_t)layout->queue_pages * PAGE;
 	struct io_uring_params params = {
@@ -127,11 +127,11 @@ static int create_with_descriptor(struct iotrap_ring *ring, unsigned int running
 	for (unsigned int i = 0; i < 2 && result == -EINVAL; i++) {
 		struct io_uring_params params = {
 			.flags = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | flags[i],
-			.cq_entries = ring->layout->completions,
+			.cq_entries = ring->layout.completions,
 		};
 
 		memset(&ring->uring, 0, sizeof(ring->uring));
-		result = io_uring_queue_init_params(ring->layout->entries, &ring->uring, &params);
+		result = io_uring_queue_init_params(ring->layout.entries, &ring->uring, &params);
 		ring->features = flags[i] & SETUP_DEFER_TASKRUN ? IOTRAP_RING_FEATURE_DEFER_TASKRUN
 								: 0;
 	}
@@ -152,8 +152,8 @@ static int create_with_descriptor(struct iotrap_ring *ring, unsigned int running
 	return 0;
 }
 
-static struct iotrap_ring *create(const struct layout *layout, int hidden, unsigned int running,
-				  int *error)
+struct iotrap_ring *iotrap_ring_create_sized(const struct layout *layout, int hidden,
+					     unsigned int running, int *error)
 {
 	size_t bytes = region_bytes(layout);
 	struct iotrap_ring *ring = iotrap_pages(bytes, 1);
@@ -161,13 +161,13 @@ static struct iotrap_ring *create(const struct layout *layout, int hidden, unsig
 	*error = -ENOMEM;
 	if (!ring)
 		return NULL;
-	ring->layout = layout;
+	ring->layout = *layout;
 	*error = -EINVAL;
 	if (hidden && sysconf(_SC_PAGESIZE) == PAGE)
 		*error = create_hidden(ring, running);
 	if (*error && layout == &layout_large && hidden) {
 		iotrap_pages_free(ring, bytes);
-		return create(&layout_small, hidden, running, error);
+		return iotrap_ring_create_sized(&layout_small, hidden, running, error);
 	}
 	if (*error)
 		*error = create_with_descriptor(ring, running);
@@ -191,15 +191,17 @@ void iotrap_ring_allow_workers(struct iotrap_ring *ring, uint32_t count)
 
 struct iotrap_ring *iotrap_ring_create(int hidden, int *error)
 {
-	return create(&layout_small, hidden, SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN, error);
+	return iotrap_ring_create_sized(&layout_small, hidden,
+					SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN, error);
 }
 
 struct iotrap_ring *iotrap_ring_create_async(int hidden, int deferred, int *error)
 {
-	return create(&layout_large, hidden,
-		      SETUP_SINGLE_ISSUER | (deferred ? SETUP_DEFER_TASKRUN
-						      : SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG),
-		      error);
+	return iotrap_ring_create_sized(
+		&layout_large, hidden,
+		SETUP_SINGLE_ISSUER |
+			(deferred ? SETUP_DEFER_TASKRUN : SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG),
+		error);
 }
 
 int iotrap_ring_hide(struct iotrap_ring *ring)
@@ -240,7 +242,7 @@ void iotrap_ring_destroy(struct iotrap_ring *ring)
 	} else {
 		io_uring_queue_exit(&ring->uring);
 	}
-	iotrap_pages_free(ring, region_bytes(ring->layout));
+	iotrap_pages_free(ring, region_bytes(&ring->layout));
 }
 
 uint32_t iotrap_ring_features(const struct iotrap_ring *ring)

@@ -31,8 +31,15 @@ struct iotrap_ring {
 	struct io_uring uring;
 	uint32_t features;
 	int descriptor; /* -1: hidden */
-	const struct layout *layout;
+	struct layout layout;
 };
+
+/*
+ * A ring of any size, of the calling thread only. hidden: without a descriptor if that can be had.
+ * running: IORING_SETUP_* that older kernels are spared.
+ */
+struct iotrap_ring *iotrap_ring_create_sized(const struct layout *layout, int hidden,
+					     unsigned int running, int *error);
 
 /* io_uring_register(2) on the ring, by its descriptor or its number. */
 long iotrap_ring_register(const struct iotrap_ring *ring, unsigned int opcode, void *argument,

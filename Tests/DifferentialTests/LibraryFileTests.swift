@@ -12,12 +12,17 @@ extension Differential {
             return Set(table.matches(of: pattern).map { String($0.1) })
         }
 
-        /// Functions of the public header.
+        /// Functions of the public headers.
         private func publicFunctions() throws -> Set<String> {
-            let header = try Repository.text(
-                Repository.root + "/Sources/CIOTrap/include/iotrap.h")
-            let pattern = /[ *](iotrap_[a-z0-9_]+)\(/
-            return Set(header.matches(of: pattern).map { String($0.1) })
+            let folder = Repository.root + "/Sources/CIOTrap/include/"
+            let pattern = /^(?!static|typedef)[a-z].*[ *](iotrap_[a-z0-9_]+)\(/
+                .anchorsMatchLineEndings()
+            var names: Set<String> = []
+            for name in ["iotrap.h", "iotrap_queue.h"] {
+                let header = try Repository.text(folder + name)
+                names.formUnion(header.matches(of: pattern).map { String($0.1) })
+            }
+            return names
         }
 
         private func exports(of library: String) throws -> Set<String> {

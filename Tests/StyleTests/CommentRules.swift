@@ -100,6 +100,20 @@ enum CommentRules {
         }
     }
 
+    /// Promises about threads that the compiler cannot see, outside of the file that holds those of
+    /// the Swift library with their reasons.
+    static func uncheckedSendable(_ file: SourceFile) -> [Violation] {
+        guard file.isSwift, file.path.hasPrefix("Sources/IOTrap/"),
+            file.path != "Sources/IOTrap/Unchecked.swift"
+        else { return [] }
+        let words = ["@unchecked " + "Sendable", "nonisolated(" + "unsafe)", "@preconcurrency"]
+        return file.masked.codeLines.enumerated().compactMap { number, line in
+            guard let word = words.first(where: { line.contains($0) }) else { return nil }
+            return Violation(
+                path: file.path, line: number + 1, rule: "\(word) outside of Unchecked.swift")
+        }
+    }
+
     /// Functions of the public C headers, each with a comment right above.
     static func undocumentedC(_ file: SourceFile) -> [Violation] {
         guard file.path.hasPrefix("Sources/CIOTrap/include/"), file.extension == "h" else {

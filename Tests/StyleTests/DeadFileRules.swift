@@ -8,27 +8,25 @@ enum DeadFileRules {
 
     static func violations(_ tree: SourceTree) -> [Violation] {
         let texts = tree.files.map { ($0.path, words(of: $0.text)) }
-        let package = tree.file("Package.swift")?.text ?? ""
+        let packages = tree.files.filter { $0.name == "Package.swift" }
         let patterns = Set(tree.files.flatMap { Self.patterns(in: $0.text) })
         return tree.files.compactMap { file in
-            if isUsed(file, package, patterns, texts) { return nil }
+            if isUsed(file, packages, patterns, texts) { return nil }
             return Violation(path: file.path, line: 0, rule: "nothing uses it")
         }
     }
 
     private static func isUsed(
-        _ file: SourceFile, _ package: String, _ patterns: Set<String>,
+        _ file: SourceFile, _ packages: [SourceFile], _ patterns: Set<String>,
         _ texts: [(String, Set<Substring>)]
     ) -> Bool {
         if known.contains(file.path) || known.contains(file.name) { return true }
         let folders = file.path.split(separator: "/").dropLast()
         if file.isSwift {
-            // SwiftPM compiles what is in the folder of a target.
-            return folders.count >= 2 && ["Sources", "Tests"].contains(folders[0])
-                && package.contains("\"\(folders[1])\"")
+            return packages.contains { isTarget(file.path, of: $0) }
         }
         if file.extension == "c" && folders.first == "Sources" {
-            return folders.count == 2 && package.contains("\"\(folders[1])\"")
+            return folders.count == 2 && packages.contains { isTarget(file.path, of: $0) }
         }
         let folder = folders.joined(separator: "/")
         if patterns.contains("\(folder)/*.\(file.extension)") { return true }
@@ -36,6 +34,19 @@ enum DeadFileRules {
         return texts.contains { path, words in
             path != file.path && (words.contains(Substring(file.name)) || words.contains(stem))
         }
+    }
+
+    /// SwiftPM compiles what is in the folder of a target, which may be one that the package names.
+    private static func isTarget(_ path: String, of package: SourceFile) -> Bool {
+        let root = package.path.dropLast(package.name.count)
+        guard path.hasPrefix(root) else { return false }
+        let folders = path.dropFirst(root.count).split(separator: "/").dropLast()
+        guard let first = folders.first else { return false }
+        let text = package.text
+        if ["Sources", "Tests"].contains(first), folders.count >= 2 {
+            return text.contains("\"\(folders[1])\"")
+        }
+        return text.contains("path: \"\(folders.joined(separator: "/"))\"")
     }
 
     private static func words(of text: String) -> Set<Substring> {

@@ -128,6 +128,15 @@ struct RuleTests {
         #expect(lines(CommentRules.undocumentedC(file)) == [3])
     }
 
+    @Test("Unchecked promises outside of their file")
+    func uncheckedSendable() {
+        let text = "// @unchecked Sendable\nextension A: @unchecked Sendable {}\nlet s = \"\"\n"
+        let rule = CommentRules.uncheckedSendable
+        #expect(lines(rule(SourceFile("Sources/IOTrap/A.swift", text))) == [2])
+        #expect(rule(SourceFile("Sources/IOTrap/Unchecked.swift", text)) == [])
+        #expect(rule(SourceFile("Sources/IOTrace/A.swift", text)) == [])
+    }
+
     @Test("Hooks and the table that disagree")
     func hookTable() {
         let table = HookTable(
@@ -181,7 +190,10 @@ struct RuleTests {
         let tree = SourceTree(files: [
             SourceFile(
                 "Makefile", "X := $(wildcard shim/*.c)\n\tcc bench/used.c\nrun bench/b.sh.\n"),
-            SourceFile("Package.swift", "name: \"Engine\"\n"),
+            SourceFile("Package.swift", "name: \"Engine\"\npath: \"bench/tool\"\n"),
+            SourceFile("more/Package.swift", "name: \"Example\"\n"),
+            SourceFile("more/Sources/Example/a.swift", ""),
+            SourceFile("more/Sources/Engine/a.swift", ""), SourceFile("bench/tool/a.swift", ""),
             SourceFile("shim/a.c", ""), SourceFile("shim/library/b.c", "b.c"),
             SourceFile("Sources/Engine/a.swift", ""), SourceFile("Sources/Other/a.swift", ""),
             SourceFile("bench/used.c", ""), SourceFile("bench/b.sh", ""),
@@ -189,7 +201,8 @@ struct RuleTests {
         ])
         #expect(
             DeadFileRules.violations(tree).map(\.path) == [
-                "shim/library/b.c", "Sources/Other/a.swift", "bench/forgotten.py", "notes.state",
+                "more/Sources/Engine/a.swift", "shim/library/b.c", "Sources/Other/a.swift",
+                "bench/forgotten.py", "notes.state",
             ])
     }
 }

@@ -59,6 +59,12 @@ struct StyleTests {
         expectNone(tree.files.flatMap(CommentRules.promises))
     }
 
+    @Test("The Swift library's unchecked promises are in one file")
+    func uncheckedSendable() {
+        #expect(tree.file("Sources/IOTrap/Unchecked.swift") != nil)
+        expectNone(sources.flatMap(CommentRules.uncheckedSendable))
+    }
+
     @Test("No code is kept in comments")
     func commentedOutCode() {
         expectNone(sources.flatMap(CommentRules.commentedOutCode))

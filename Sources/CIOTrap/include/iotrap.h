@@ -1,5 +1,6 @@
 /*
- * iotrap: the public C interface of libiotrap.so.
+ * iotrap: the public C interface of libiotrap.so. Queues, files and batches are in
+ * iotrap_queue.h, which this header includes.
  *
  * Calls return what the system call of the same name returns, with -errno
  * instead of -1: errno is never touched. They are thread-safe, allocate no
@@ -14,6 +15,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+
+#include "iotrap_queue.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -47,7 +47,8 @@ enum iotrap_request_destination {
 	IOTRAP_TO_AIOCB,       /* an aiocb */
 	IOTRAP_TO_SERVICE,     /* a message to the service thread: see iotrap_posix.h */
 	IOTRAP_TO_CALLER,      /* a thread that waits for it: its state is 1, then 2 */
-	IOTRAP_TO_POOL         /* a piece of another request; see Pools/ */
+	IOTRAP_TO_POOL,        /* a piece of another request; see Pools/ */
+	IOTRAP_TO_QUEUE        /* a queue of iotrap_queue.h: data is the operation's slot */
 };
 
 #define IOTRAP_REQUEST_SERIAL 1u  /* runs after those before it on its descriptor are done */

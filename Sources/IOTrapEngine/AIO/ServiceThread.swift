@@ -254,6 +254,9 @@ enum ServiceThread {
             } else if UInt32(request.pointee.destination) == IOTRAP_TO_CALLER.rawValue {
                 if Requests.writes(request) { s.pointee.storageWrites -= 1 }
                 PoolCalls.end(request, result)
+            } else if UInt32(request.pointee.destination) == IOTRAP_TO_QUEUE.rawValue {
+                if Requests.writes(request) { s.pointee.storageWrites -= 1 }
+                QueuePools.end(request, result)
             } else {
                 if Requests.writes(request) { s.pointee.storageWrites -= 1 }
                 OwnContext.finish(request, result: result)
