@@ -14,17 +14,17 @@
 
 #pragma clang assume_nonnull begin
 
-#define IOTRAP_RECORD_BYTES 1024u
-#define IOTRAP_RECORD_GENERATIONS 1024u
+#define IOTRAP_HANDLE_BYTES 1024u
+#define IOTRAP_HANDLE_GENERATIONS 1024u
 #define IOTRAP_CHUNK_RECORDS 64u
 
 /* The upper half of a record's word: what it is now. The lower half is its generation. */
-enum iotrap_record_kind {
-	IOTRAP_RECORD_FREE = 0,
-	IOTRAP_RECORD_FILE,
-	IOTRAP_RECORD_CLOSING, /* a file that is being closed */
-	IOTRAP_RECORD_BATCH,
-	IOTRAP_RECORD_QUEUE
+enum iotrap_handle_kind {
+	IOTRAP_HANDLE_FREE = 0,
+	IOTRAP_HANDLE_FILE,
+	IOTRAP_HANDLE_CLOSING, /* a file that is being closed */
+	IOTRAP_HANDLE_BATCH,
+	IOTRAP_HANDLE_QUEUE
 };
 
 /* Every record begins with it. */
@@ -87,7 +87,7 @@ struct iotrap_file_core {
 	struct iotrap_file_stripe stripes[IOTRAP_FILE_STRIPES];
 	char path[IOTRAP_FILE_PATH_BYTES]; /* its end, if it is longer */
 };
-_Static_assert(sizeof(struct iotrap_file_core) <= IOTRAP_RECORD_BYTES, "a record");
+_Static_assert(sizeof(struct iotrap_file_core) <= IOTRAP_HANDLE_BYTES, "a record");
 
 static inline uint64_t *iotrap_file_users(struct iotrap_file_core *file, uint32_t queue)
 {
@@ -246,7 +246,7 @@ struct iotrap_queue_core {
 	struct iotrap_queue_statistics counts;
 	struct iotrap_refusal refusal;
 };
-_Static_assert(sizeof(struct iotrap_queue_core) <= IOTRAP_RECORD_BYTES, "a record");
+_Static_assert(sizeof(struct iotrap_queue_core) <= IOTRAP_HANDLE_BYTES, "a record");
 
 /* --- batches ---------------------------------------------------------------------------- */
 
@@ -264,7 +264,7 @@ struct iotrap_batch_core {
 	struct iotrap_io *ios;
 	int64_t *results;
 };
-_Static_assert(sizeof(struct iotrap_batch_core) <= IOTRAP_RECORD_BYTES, "a record");
+_Static_assert(sizeof(struct iotrap_batch_core) <= IOTRAP_HANDLE_BYTES, "a record");
 
 /* --- the ring of a queue ---------------------------------------------------------------- */
 

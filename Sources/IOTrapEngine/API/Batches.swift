@@ -9,7 +9,7 @@ enum Batches {
 
     /// The batch that a handle names; none in a forked child, as there is no queue for it.
     static func find(_ handle: OpaquePointer?) -> Batch? {
-        guard let record = Library.find(handle, IOTRAP_RECORD_BATCH),
+        guard let record = Library.find(handle, IOTRAP_HANDLE_BATCH),
             record.pointee.process == Library.currentProcess()
         else { return nil }
         return UnsafeMutableRawPointer(record).assumingMemoryBound(to: iotrap_batch_core.self)
@@ -55,7 +55,7 @@ enum Batches {
         batch.pointee.ios = pages.assumingMemoryBound(to: iotrap_io.self)
         batch.pointee.results = (pages + MemoryLayout<iotrap_io>.stride * Int(capacity))
             .assumingMemoryBound(to: Int64.self)
-        out.pointee = Library.publish(record, IOTRAP_RECORD_BATCH)
+        out.pointee = Library.publish(record, IOTRAP_HANDLE_BATCH)
         return 0
     }
 

@@ -90,7 +90,7 @@ enum Library {
         let rest = UnsafeMutableRawPointer(record) + MemoryLayout<iotrap_record>.stride
         rest.initializeMemory(
             as: UInt8.self, repeating: 0,
-            count: Int(IOTRAP_RECORD_BYTES) - MemoryLayout<iotrap_record>.stride)
+            count: Int(IOTRAP_HANDLE_BYTES) - MemoryLayout<iotrap_record>.stride)
         record.pointee.process = process
         record.pointee.next = nil
         return record
@@ -110,7 +110,7 @@ enum Library {
             return first
         }
         if shared.pointee.fresh_count == 0 {
-            let bytes = Int(IOTRAP_CHUNK_RECORDS * IOTRAP_RECORD_BYTES)
+            let bytes = Int(IOTRAP_CHUNK_RECORDS * IOTRAP_HANDLE_BYTES)
             guard let pages = iotrap_pages(bytes, 0) else { return nil }
             shared.pointee.fresh = pages.assumingMemoryBound(to: iotrap_record.self)
             shared.pointee.fresh_count = IOTRAP_CHUNK_RECORDS
@@ -118,7 +118,7 @@ enum Library {
         guard let fresh = shared.pointee.fresh else { return nil }
         shared.pointee.fresh_count -= 1
         shared.pointee.fresh =
-            (UnsafeMutableRawPointer(fresh) + Int(IOTRAP_RECORD_BYTES))
+            (UnsafeMutableRawPointer(fresh) + Int(IOTRAP_HANDLE_BYTES))
             .assumingMemoryBound(to: iotrap_record.self)
         fresh.pointee.word = 1
         return fresh
@@ -126,7 +126,7 @@ enum Library {
 
     /// Gives a record back. Its handle names nothing from now on.
     static func give(_ record: Record) {
-        store(record, IOTRAP_RECORD_FREE, following(record.pointee.word & 0xffff))
+        store(record, IOTRAP_HANDLE_FREE, following(record.pointee.word & 0xffff))
         guard let shared = shared() else { return }
         let lock = lock(shared)
         FutexLock.acquire(lock)
@@ -142,13 +142,13 @@ enum Library {
     }
 
     /// Makes a record what its handle is to name; the handle.
-    static func publish(_ record: Record, _ kind: iotrap_record_kind) -> OpaquePointer {
+    static func publish(_ record: Record, _ kind: iotrap_handle_kind) -> OpaquePointer {
         let generation = record.pointee.word & 0xffff
         store(record, kind, generation)
         return OpaquePointer(bitPattern: UInt(bitPattern: record) | UInt(generation))!
     }
 
-    private static func store(_ record: Record, _ kind: iotrap_record_kind, _ generation: UInt32) {
+    private static func store(_ record: Record, _ kind: iotrap_handle_kind, _ generation: UInt32) {
         // releasing: who finds it by its handle sees what was filled in before
         iotrap_record_word(record).atomic.pointee.store(
             kind.rawValue << 16 | generation, ordering: .releasing)
@@ -156,10 +156,10 @@ enum Library {
 
     /// The record that a handle names; nil when that is not a record of this kind any more.
     @inline(__always)
-    static func find(_ handle: OpaquePointer?, _ kind: iotrap_record_kind) -> Record? {
+    static func find(_ handle: OpaquePointer?, _ kind: iotrap_handle_kind) -> Record? {
         let bits = UInt(bitPattern: handle)
-        let generation = UInt32(bits & UInt(IOTRAP_RECORD_GENERATIONS - 1))
-        let base = bits & ~UInt(IOTRAP_RECORD_GENERATIONS - 1)
+        let generation = UInt32(bits & UInt(IOTRAP_HANDLE_GENERATIONS - 1))
+        let base = bits & ~UInt(IOTRAP_HANDLE_GENERATIONS - 1)
         guard generation != 0,
             let record = Record(bitPattern: base),
             // acquiring: pairs with `store`
@@ -172,17 +172,17 @@ enum Library {
     /// The record that a handle named until it was given back, if nothing else is there yet.
     static func findFormer(_ handle: OpaquePointer?) -> Record? {
         let bits = UInt(bitPattern: handle)
-        let generation = UInt32(bits & UInt(IOTRAP_RECORD_GENERATIONS - 1))
+        let generation = UInt32(bits & UInt(IOTRAP_HANDLE_GENERATIONS - 1))
         guard generation != 0,
-            let record = Record(bitPattern: bits & ~UInt(IOTRAP_RECORD_GENERATIONS - 1)),
+            let record = Record(bitPattern: bits & ~UInt(IOTRAP_HANDLE_GENERATIONS - 1)),
             iotrap_record_word(record).atomic.pointee.load(ordering: .acquiring)
-                == IOTRAP_RECORD_FREE.rawValue << 16 | following(generation)
+                == IOTRAP_HANDLE_FREE.rawValue << 16 | following(generation)
         else { return nil }
         return record
     }
 
     private static func following(_ generation: UInt32) -> UInt32 {
-        generation % (IOTRAP_RECORD_GENERATIONS - 1) + 1
+        generation % (IOTRAP_HANDLE_GENERATIONS - 1) + 1
     }
 
     /// The handle of a record in use.

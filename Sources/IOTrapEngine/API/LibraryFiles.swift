@@ -14,7 +14,7 @@ enum LibraryFiles {
     /// The file that a handle names.
     @inline(__always)
     static func find(_ handle: OpaquePointer?) -> File? {
-        guard let record = Library.find(handle, IOTRAP_RECORD_FILE) else { return nil }
+        guard let record = Library.find(handle, IOTRAP_HANDLE_FILE) else { return nil }
         return UnsafeMutableRawPointer(record).assumingMemoryBound(to: iotrap_file_core.self)
     }
 
@@ -63,7 +63,7 @@ enum LibraryFiles {
             Library.give(record)
             return LibraryError.noDevice
         }
-        out.pointee = Library.publish(record, IOTRAP_RECORD_FILE)
+        out.pointee = Library.publish(record, IOTRAP_HANDLE_FILE)
         return 0
     }
 
@@ -97,10 +97,10 @@ enum LibraryFiles {
         // Sequentially consistent: pairs with `close`. Either this user is seen there, or the
         // word of a closing file here.
         users.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
-        let generation = UInt32(UInt(bitPattern: handle) & UInt(IOTRAP_RECORD_GENERATIONS - 1))
+        let generation = UInt32(UInt(bitPattern: handle) & UInt(IOTRAP_HANDLE_GENERATIONS - 1))
         let word = iotrap_record_word(record(file)).atomic.pointee.load(
             ordering: .sequentiallyConsistent)
-        if word == IOTRAP_RECORD_FILE.rawValue << 16 | generation { return true }
+        if word == IOTRAP_HANDLE_FILE.rawValue << 16 | generation { return true }
         users.pointee.wrappingSubtract(1, ordering: .relaxed)
         return false
     }
@@ -144,11 +144,11 @@ enum LibraryFiles {
         }
         let word = iotrap_record_word(record(file)).atomic
         let generation = file.pointee.record.word & 0xffff
-        let open = IOTRAP_RECORD_FILE.rawValue << 16 | generation
+        let open = IOTRAP_HANDLE_FILE.rawValue << 16 | generation
         // Sequentially consistent: pairs with `enter`.
         guard
             word.pointee.compareExchange(
-                expected: open, desired: IOTRAP_RECORD_CLOSING.rawValue << 16 | generation,
+                expected: open, desired: IOTRAP_HANDLE_CLOSING.rawValue << 16 | generation,
                 ordering: .sequentiallyConsistent
             ).exchanged
         else { return LibraryError.badHandle }

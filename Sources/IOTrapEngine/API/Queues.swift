@@ -31,7 +31,7 @@ enum Queues {
     /// The queue that a handle names, whoever asks.
     @inline(__always)
     static func find(_ handle: OpaquePointer?) -> Queue? {
-        guard let record = Library.find(handle, IOTRAP_RECORD_QUEUE) else { return nil }
+        guard let record = Library.find(handle, IOTRAP_HANDLE_QUEUE) else { return nil }
         return UnsafeMutableRawPointer(record).assumingMemoryBound(to: iotrap_queue_core.self)
     }
 
@@ -117,7 +117,7 @@ enum Queues {
             Library.give(record)
             return result
         }
-        out.pointee = Library.publish(record, IOTRAP_RECORD_QUEUE)
+        out.pointee = Library.publish(record, IOTRAP_HANDLE_QUEUE)
         return 0
     }
 
