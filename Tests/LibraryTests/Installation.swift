@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// The library as `make install-library` puts it somewhere, for programs that find it by pkg-config.
+/// The library as `make install-library` puts it somewhere: programs find it by pkg-config.
 struct Installation {
     let scratch: Scratch
     private let root: String

@@ -388,6 +388,7 @@ int iotrap_batch_free(struct iotrap_batch *batch);
 
 /* --- filling in ---------------------------------------------------------------------- */
 
+/* The defaults. */
 static inline void iotrap_queue_options_init(struct iotrap_queue_options *options)
 {
 	memset(options, 0, sizeof(*options));
@@ -398,6 +399,7 @@ static inline void iotrap_queue_options_init(struct iotrap_queue_options *option
 #endif
 }
 
+/* An operation of any kind. */
 static inline void iotrap_io_prepare(struct iotrap_io *io, enum iotrap_io_kind kind,
 				     struct iotrap_file *file, const void *buffer, uint64_t length,
 				     int64_t offset)
@@ -411,35 +413,41 @@ static inline void iotrap_io_prepare(struct iotrap_io *io, enum iotrap_io_kind k
 	io->descriptor = -100; /* AT_FDCWD */
 }
 
+/* IOTRAP_IO_READ */
 static inline void iotrap_io_read(struct iotrap_io *io, struct iotrap_file *file, void *buffer,
 				  uint64_t length, int64_t offset)
 {
 	iotrap_io_prepare(io, IOTRAP_IO_READ, file, buffer, length, offset);
 }
 
+/* IOTRAP_IO_WRITE */
 static inline void iotrap_io_write(struct iotrap_io *io, struct iotrap_file *file,
 				   const void *buffer, uint64_t length, int64_t offset)
 {
 	iotrap_io_prepare(io, IOTRAP_IO_WRITE, file, buffer, length, offset);
 }
 
+/* IOTRAP_IO_READV */
 static inline void iotrap_io_readv(struct iotrap_io *io, struct iotrap_file *file,
 				   const struct iovec *vectors, uint32_t count, int64_t offset)
 {
 	iotrap_io_prepare(io, IOTRAP_IO_READV, file, vectors, count, offset);
 }
 
+/* IOTRAP_IO_WRITEV */
 static inline void iotrap_io_writev(struct iotrap_io *io, struct iotrap_file *file,
 				    const struct iovec *vectors, uint32_t count, int64_t offset)
 {
 	iotrap_io_prepare(io, IOTRAP_IO_WRITEV, file, vectors, count, offset);
 }
 
+/* IOTRAP_IO_FDATASYNC, or IOTRAP_IO_FSYNC when data_only is 0 */
 static inline void iotrap_io_sync(struct iotrap_io *io, struct iotrap_file *file, int data_only)
 {
 	iotrap_io_prepare(io, data_only ? IOTRAP_IO_FDATASYNC : IOTRAP_IO_FSYNC, file, 0, 0, 0);
 }
 
+/* IOTRAP_IO_OPEN */
 static inline void iotrap_io_open(struct iotrap_io *io, const char *path, int flags, mode_t mode)
 {
 	iotrap_io_prepare(io, IOTRAP_IO_OPEN, 0, 0, 0, 0);
@@ -448,6 +456,7 @@ static inline void iotrap_io_open(struct iotrap_io *io, const char *path, int fl
 	io->mode = mode;
 }
 
+/* IOTRAP_IO_STAT */
 static inline void iotrap_io_stat(struct iotrap_io *io, const char *path, int flags, uint32_t mask,
 				  struct statx *status)
 {
@@ -457,12 +466,14 @@ static inline void iotrap_io_stat(struct iotrap_io *io, const char *path, int fl
 	io->mode = mask;
 }
 
+/* IOTRAP_IO_CLOSE of a descriptor */
 static inline void iotrap_io_close(struct iotrap_io *io, int descriptor)
 {
 	iotrap_io_prepare(io, IOTRAP_IO_CLOSE, 0, 0, 0, 0);
 	io->descriptor = descriptor;
 }
 
+/* IOTRAP_IO_READ_FILE */
 static inline void iotrap_io_read_file(struct iotrap_io *io, const char *path, void *buffer,
 				       uint64_t length)
 {
@@ -470,6 +481,7 @@ static inline void iotrap_io_read_file(struct iotrap_io *io, const char *path, v
 	io->path = path;
 }
 
+/* IOTRAP_IO_WRITE_FILE */
 static inline void iotrap_io_write_file(struct iotrap_io *io, const char *path, int flags,
 					mode_t mode, const void *buffer, uint64_t length)
 {

@@ -11,7 +11,7 @@ enum QueueStarts {
     typealias Slot = Queues.Slot
 
     /// Entries after which a submission is begun although more are to come.
-    private static let portion: UInt32 = 8
+    private static let portion: UInt32 = 4
 
     // MARK: - The kernel
 

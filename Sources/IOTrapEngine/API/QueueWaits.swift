@@ -135,7 +135,7 @@ enum QueueWaits {
             iotrap_queue_core_woken(q).atomic.pointee.load(ordering: .sequentiallyConsistent) == 0
             && iotrap_queue_core_pool_ended(q).atomic.pointee.load(
                 ordering: .sequentiallyConsistent) == 0
-        // Without the read of the eventfd (a full ring, which this entry empties) it must not sleep.
+        // Without the read of the eventfd (a full ring, emptied by this entry) it must not sleep.
         let isArmed = q.pointee.ring == nil || q.pointee.is_awake_armed != 0
         let result = QueueStarts.enter(
             q, waitFor: isAwaited && isArmed ? 1 : 0, timeout: timeout)
