@@ -141,9 +141,9 @@ enum PoolSiblings {
         p.pointee.links[Int(PoolService.path(file, number))].files &-= 1
     }
 
-    /// Whether a piece may go to a path: writes only as far as the file is long for its client. FUSE
-    /// takes a write beyond that for one that makes the file longer, and when it fails cuts the
-    /// file to the length it knew (fuse_do_truncate), whatever other paths have written since.
+    /// Whether a piece may go to a path: writes only as far as the file is long for its client.
+    /// FUSE takes a write beyond that for one that makes the file longer, and when it fails cuts
+    /// the file to the length it knew (fuse_do_truncate), whatever other paths wrote since.
     static func reaches(
         _ s: State, _ p: Pool, _ piece: RequestPool.Request, _ number: UInt32
     ) -> Bool {
