@@ -235,10 +235,10 @@ class Checksum(SwiftCase):
 SWIFT = [
     RandomDirect("swift-direct-32", "queue", 0.95),
     RandomDirect("swift-direct-32-tasks", "tasks", None),
-    Allocations("swift-allocations", "queue", 0.001),
-    Allocations("swift-allocations-tasks", "tasks", None),
+    Allocations("swift-allocations", "queue", 0.01),
+    Allocations("swift-allocations-tasks", "tasks", 0.01),
     AddedLatency("direct", 3.0),
-    AddedLatency("cached", None),
+    AddedLatency("cached", 3.0),
     SmallFiles(),
     WriteAheadLog(),
     Restore(),
