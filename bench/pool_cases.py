@@ -131,17 +131,24 @@ class Carried(Rate):
 
     def run(self, bench, mode):
         length = bench.milliseconds(self.run_ms) / 1000
+        ended = threading.Event()
         found = []
 
         def count():
             for pause in (self.before_s, length):
-                time.sleep(pause)
+                if ended.wait(pause):
+                    return
                 found.append((time.monotonic(), sum(self.bed.moved())))
 
         thread = threading.Thread(target=count)
         thread.start()
-        self.fio(bench, mode, "--time_based", f"--runtime={self.before_s + length + 0.5}s")
-        thread.join()
+        try:
+            self.fio(bench, mode, "--time_based", f"--runtime={self.before_s + length + 1}s")
+        finally:
+            ended.set()
+            thread.join()
+        if len(found) < 2:
+            raise Failure(f"fio ({mode}) ended before it was measured")
         (start, before), (end, after) = found
         return {"MiB/s": (after - before) / (end - start) / MEBIBYTE}
 
