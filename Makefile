@@ -173,7 +173,7 @@ asan:
 # The two linker options: an inout access by Swift counts as a change of the whole value, which no
 # program with words shared between threads gets around. Real loads and stores stay instrumented.
 tsan:
-	swift test --disable-xctest --sanitize=thread --scratch-path .build/tsan --filter $(SANITIZED) \
+	IOTRAP_SANITIZE=thread swift test --disable-xctest --sanitize=thread --scratch-path .build/tsan --filter $(SANITIZED) \
 		-Xlinker --wrap=__tsan_external_write -Xlinker --defsym=__wrap___tsan_external_write=__tsan_init
 # Its parts in C; what is undefined ends the process. Swift traps by itself.
 ubsan:
