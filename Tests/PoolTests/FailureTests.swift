@@ -81,6 +81,15 @@ extension Pools {
         func takenOut() throws {
             try with { links, driver, file in
                 for _ in 0..<2 {
+                    let start = try links.statistics(of: driver.conversation)
+                    // A link also counts the samples that are read before a file is used there; one
+                    // that fails then keeps the file off the path, which is never taken out.
+                    let areUsed = try eventually {
+                        try driver.transfer("read", file, sequence: 1)
+                        let paths = try links.statistics(of: driver.conversation)
+                        return (1..<4).allSatisfy { paths[$0].readBytes > start[$0].readBytes }
+                    }
+                    #expect(areUsed)
                     let before = try links.statistics(of: driver.conversation)
                     for link in 1..<4 { try links.set(link, "fail-read=EIO") }
                     let areOut = try eventually {
