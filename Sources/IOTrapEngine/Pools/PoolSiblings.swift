@@ -205,8 +205,10 @@ enum PoolSiblings {
         for number in 0..<Pools.pool(file.pointee.pool).pointee.path_count
         where number != file.pointee.home {
             let record = sibling(p, index, number)
+            // While it is opened anew the old one is still there.
             guard record.pointee.slot != 0,
                 record.pointee.state == UInt8(IOTRAP_SIBLING_NONE)
+                    || record.pointee.state == UInt8(IOTRAP_SIBLING_OPENING)
             else { continue }
             mask |= 1 << UInt64(number)
         }
