@@ -12,8 +12,8 @@ cp "$repository/build/bin/iotrap" "$scratch/iotrap/bin"
 cp "$built" "$scratch/iotrap/lib"
 chmod -R a+rX "$scratch/iotrap"
 iotrap=$scratch/iotrap/bin/iotrap
-own_directory "$scratch/work" "$scratch/socket"
-cd "$scratch/work"
+own_directory "$scratch/place" "$scratch/socket"
+cd "$scratch/place"
 export PGHOST=$scratch/socket PGUSER=postgres PGDATABASE=postgres
 export IOTRAP_STATS=off
 
@@ -64,7 +64,7 @@ record_postgresql() {
 	plainly "$bin/initdb" -D data -A trust -U postgres --no-locale -E UTF8 \
 		>"$scratch/initdb.log" 2>&1 || fail "initdb"
 	setsid "${as_account[@]}" "$iotrap" record -o pgbench.trace --mode "$mode" \
-		--filter "$scratch/work/data/*" -- "$bin/postgres" -D data -k "$scratch/socket" \
+		--filter "$scratch/place/data/*" -- "$bin/postgres" -D data -k "$scratch/socket" \
 		-c listen_addresses= -c shared_buffers=8MB >"$scratch/server.log" 2>&1 &
 	server=$!
 	wait_until "connection to PostgreSQL" plainly "$bin/pg_isready" -q
