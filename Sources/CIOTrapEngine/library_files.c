@@ -1,7 +1,9 @@
 /* Files of iotrap_queue.h, and operations without a ring: raw system calls, -errno. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <stdio.h>
@@ -9,6 +11,7 @@
 #include <sys/auxv.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -68,6 +71,75 @@ int iotrap_open_raw(int directory, const char *path, uint32_t flags, uint32_t mo
 int iotrap_file_close_raw(int fd)
 {
 	return (int)iotrap_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+int iotrap_opens_plainly(const struct iotrap_io *io)
+{
+	uint32_t plain = O_CLOEXEC | O_NOFOLLOW | O_DIRECT | O_NOATIME;
+
+	return io->kind == IOTRAP_IO_READ_FILE && io->path && io->descriptor == AT_FDCWD &&
+	       !(io->open_flags & ~plain) && !(io->flags & IOTRAP_IO_WORKER);
+}
+
+int iotrap_open_quickly(const char *path, uint32_t flags)
+{
+	/* A link may lead anywhere; a pipe and a lease make an open wait. */
+	uint32_t quick = flags | O_NOFOLLOW | O_NONBLOCK;
+	int fd = iotrap_open_raw(AT_FDCWD, path, quick, 0);
+
+	/* With it the ring would answer -EAGAIN instead of waiting for data. */
+	if (fd >= 0)
+		iotrap_syscall(SYS_fcntl, fd, F_SETFL, (long)flags, 0, 0, 0);
+	return fd;
+}
+
+uint64_t iotrap_folder_hash(const char *path, uint32_t *length)
+{
+	uint64_t hash = 14695981039346656037u, folder = hash; /* FNV-1a */
+	uint32_t i;
+
+	*length = 0;
+	for (i = 0; path[i] && i < PATH_MAX; i++) {
+		hash = (hash ^ (unsigned char)path[i]) * 1099511628211u;
+		if (path[i] == '/') {
+			folder = hash;
+			*length = i + 1;
+		}
+	}
+	return folder & ~(uint64_t)1;
+}
+
+int iotrap_folder_is_local(const char *path, uint32_t length)
+{
+	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+			       .resolve = RESOLVE_CACHED};
+	char folder[1024] = ".";
+	struct statx status;
+	long fd, result;
+
+	if (length >= sizeof(folder))
+		return -ENAMETOOLONG;
+	if (length) {
+		memcpy(folder, path, length);
+		folder[length] = 0;
+	}
+	fd = iotrap_syscall(SYS_openat2, AT_FDCWD, (long)folder, (long)&how, sizeof(how), 0, 0);
+	if (fd < 0)
+		return (int)fd;
+	result = iotrap_statx_raw((int)fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &status);
+	iotrap_file_close_raw((int)fd);
+	if (result < 0)
+		return (int)result;
+	/* Network and user-space file systems have a device number without a device. */
+	return status.stx_dev_major != 0;
+}
+
+int iotrap_descriptor_half(void)
+{
+	struct rlimit limit = {.rlim_cur = 1024};
+
+	iotrap_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0);
+	return limit.rlim_cur > INT_MAX ? INT_MAX / 2 : (int)(limit.rlim_cur / 2);
 }
 
 long iotrap_statx_raw(int directory, const char *path, uint32_t flags, uint32_t mask, void *status)

@@ -215,7 +215,7 @@ void iotrap_ring_queue_slot(struct iotrap_ring *ring, struct iotrap_slot *slot, 
 	struct io_uring_sqe *sqe;
 	uint8_t link = 0;
 
-	if (is_file_kind(slot)) {
+	if (is_file_kind(slot) && !(slot->notes & IOTRAP_NOTE_QUICK)) {
 		queue_file(ring, slot, index, fd);
 		return;
 	}

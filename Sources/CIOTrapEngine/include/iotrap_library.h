@@ -110,6 +110,19 @@ int64_t iotrap_file_size_now(int fd, int is_block_device);
 /* Opens, with O_CLOEXEC: descriptor or -errno. */
 int iotrap_open_raw(int directory, const char *path, uint32_t flags, uint32_t mode);
 int iotrap_file_close_raw(int fd);
+/* Nonzero for the reading of a whole file whose open does no more than to open. */
+int iotrap_opens_plainly(const struct iotrap_io *io);
+/* Opens for reading without waiting for another program or machine: descriptor or -errno. */
+int iotrap_open_quickly(const char *path, uint32_t flags);
+/* The hash of the folder in a path, the lowest bit clear, and the folder's length in bytes. */
+uint64_t iotrap_folder_hash(const char *path, uint32_t *length);
+/*
+ * 1: a folder is on a local block device; 0: not; -errno: not known without waiting, or the kernel
+ * cannot say (before 5.12).
+ */
+int iotrap_folder_is_local(const char *path, uint32_t length);
+/* Half of the descriptors that the process may have. */
+int iotrap_descriptor_half(void);
 long iotrap_statx_raw(int directory, const char *path, uint32_t flags, uint32_t mask, void *status);
 /* Writes down the name of an open file, its end if it does not fit; returns its length. */
 uint32_t iotrap_file_name(int fd, const char *_Nullable path, char *name, size_t bytes);
@@ -132,6 +145,7 @@ enum iotrap_slot_state {
 #define IOTRAP_NOTE_POOL 4u
 #define IOTRAP_NOTE_LATE 8u
 #define IOTRAP_NOTE_FOREIGN 16u /* of a file's users: counted in its queue's stripe */
+#define IOTRAP_NOTE_QUICK 32u	/* a *_FILE whose file is open as descriptor io.slot */
 
 struct iotrap_batch_core;
 
@@ -205,6 +219,18 @@ enum iotrap_refusal_reason {
 	IOTRAP_REFUSED_NULL
 };
 
+/* Whether files are opened by the owner's thread, instead of by kernel workers. */
+struct iotrap_quick_opens {
+	uint64_t folders[8]; /* hashes of paths; the lowest bit: on a local block device */
+	uint64_t used_ns; /* beyond what workers would have cost */
+	uint32_t next_folder;
+	uint32_t pause; /* opens that kernel workers get before the next try */
+	uint32_t pause_next;
+	uint32_t in_row;
+	int32_t descriptor_limit; /* higher ones are left to the program */
+	uint32_t reserved;
+};
+
 struct iotrap_queue_core {
 	struct iotrap_record record;
 	/* words that other threads use */
@@ -243,6 +269,7 @@ struct iotrap_queue_core {
 	uint32_t is_held_back;  /* what was added waits for a registered slot */
 	uint32_t plain_buffers; /* the kernel takes no sparse table: they are used as ordinary ones
 				 */
+	struct iotrap_quick_opens quick;
 	struct iotrap_queue_statistics counts;
 	struct iotrap_refusal refusal;
 };

@@ -36,9 +36,12 @@ enum QueueEnds {
         let slot = Queues.slot(q, number)
         guard slot.pointee.generation == event.generation else { return }
         if QueueChecks.isFile(slot.pointee.io.kind) {
-            // Its file is closed after that.
-            slot.pointee.result = Int64(event.result)
-            return
+            guard slot.pointee.notes & UInt8(IOTRAP_NOTE_QUICK) != 0 else {
+                // Its file is closed after that.
+                slot.pointee.result = Int64(event.result)
+                return
+            }
+            QuickOpens.close(slot)
         }
         end(q, number, slot, Int64(event.result))
     }

@@ -121,8 +121,9 @@ enum QueueStarts {
         }
         q.pointee.added_count &-= chain.count
         // The kernel holds all of a submission back from the device until its last entry is
-        // prepared; in portions the device works meanwhile.
-        if q.pointee.added.first != 0, iotrap_ring_queued(ring) >= portion {
+        // prepared; in portions the device works meanwhile. Whole files are not worth that: many at
+        // a time cost less.
+        if q.pointee.added.first != 0, !chain.needsInner, iotrap_ring_queued(ring) >= portion {
             enter(q, waitFor: 0, timeout: UInt64.max)
         }
         return true
@@ -162,7 +163,11 @@ enum QueueStarts {
             descriptor = Int32(bitPattern: slot.pointee.io.slot)
             isRegistered = 1
         } else if QueueChecks.isFile(slot.pointee.io.kind) {
-            descriptor = takeInner(q, slot)
+            if let opened = QuickOpens.open(q, slot) {
+                descriptor = opened
+            } else {
+                descriptor = takeInner(q, slot)
+            }
         } else {
             descriptor = slot.pointee.io.descriptor
             forgetClosed(slot)
