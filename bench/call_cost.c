@@ -10,6 +10,8 @@
 
 static struct {
 	int file;
+	int next;
+	int shared;
 	int zero;
 	int null;
 	char byte;
@@ -34,6 +36,17 @@ static long read_zero(void)
 static long read_end(void)
 {
 	return read(job.file, &job.byte, 1);
+}
+
+static long read_next(void)
+{
+	return read(job.next, &job.byte, 1);
+}
+
+/* A position that another descriptor has too. */
+static long read_shared(void)
+{
+	return read(job.shared, &job.byte, 1);
 }
 
 static long write_null(void)
@@ -65,6 +78,7 @@ static const struct {
 	{"read-zero", read_zero, 1},   {"write-null", write_null, 1},
 	{"fcntl-bad", fcntl_bad, -1},  {"close-bad", close_bad, -1},
 	{"open-bad", open_bad, -1},    {"read-end", read_end, 0},
+	{"read-next", read_next, 1},   {"read-shared", read_shared, 1},
 };
 
 static double best_ns(long (*call)(void), long expected, unsigned int milliseconds)
@@ -92,6 +106,9 @@ int main(int argc, char **argv)
 	}
 	job.file = open(argv[1], O_RDONLY);
 	check(job.file >= 0 && lseek(job.file, 0, SEEK_END) >= 0, argv[1]);
+	job.next = open(argv[1], O_RDONLY);
+	job.shared = open(argv[1], O_RDONLY);
+	check(job.next >= 0 && job.shared >= 0 && dup(job.shared) >= 0, argv[1]);
 	job.zero = open("/dev/zero", O_RDONLY);
 	job.null = open("/dev/null", O_WRONLY);
 	check(job.zero >= 0 && job.null >= 0, "/dev/zero, /dev/null");

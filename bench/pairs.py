@@ -43,7 +43,9 @@ def cells(row):
         sign = "+" if figure.kind == "added" else ""
         text = f"{middle:{sign}.{digits}f} [{low:.{digits}f}..{high:.{digits}f}] {figure.unit}"
         text = text.rstrip()
-        target = f"<= {figure.target:g} {figure.unit}".rstrip()
+        target = "-"
+        if figure.target is not None:
+            target = f"<= {figure.target:g} {figure.unit}".rstrip()
     iotrap = amount(median(row.iotrap), figure.unit)
     return (figure.name, row.mode, plain, iotrap, text, target, row.verdict())
 

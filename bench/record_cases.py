@@ -94,4 +94,6 @@ RECORD = [
     RecordedThreads("record-pread-direct-32", "pread", "direct", 32, NO_HARM),
     RecordedCall("pread-cached"),
     RecordedCall("read-end"),
+    RecordedCall("read-next"),
+    RecordedCall("read-shared", None),
 ]

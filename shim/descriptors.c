@@ -19,6 +19,13 @@ static inline int not_open(void)
 	return -1;
 }
 
+/* Others will have the file position too, or nobody. */
+static inline void sharing(int fd)
+{
+	if (unlikely(iotrap_recording))
+		iotrap_position_share(iotrap_self(), fd);
+}
+
 static COLD int routed_close(int fd)
 {
 	struct iotrap_counted counted;
@@ -28,6 +35,7 @@ static COLD int routed_close(int fd)
 		return not_open();
 	if (fd >= 0)
 		iotrap_closing((unsigned int)fd, (unsigned int)fd);
+	sharing(fd);
 	iotrap_count_begin(&counted, IOTRAP_OP_CLOSE, fd);
 	if (counted.route != IOTRAP_ROUTE_BARE &&
 	    (iotrap_descriptor_slot(fd) || unlikely(iotrap_recording)))
@@ -75,6 +83,8 @@ EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 	if (iotrap_is_bare() || (flags & (int)CLOSE_RANGE_CLOEXEC) || first > last)
 		return REAL(close_range)(first, last, flags);
 	iotrap_closing(first, last);
+	if (unlikely(iotrap_recording))
+		iotrap_positions_share(iotrap_self(), first, last);
 	iotrap_descriptors_forget(first, last);
 	if (likely(iotrap_descriptor_internal_from(first, last) < 0))
 		return REAL(close_range)(first, last, flags);
@@ -91,6 +101,8 @@ EXPORT void closefrom(int low)
 		return;
 	}
 	iotrap_closing(first, UINT_MAX);
+	if (unlikely(iotrap_recording))
+		iotrap_positions_share(iotrap_self(), first, UINT_MAX);
 	iotrap_descriptors_forget(first, UINT_MAX);
 	if (likely(iotrap_descriptor_internal_from(first, UINT_MAX) < 0))
 		REAL(closefrom)(low);
@@ -108,7 +120,10 @@ static inline int copied(int fd)
 
 EXPORT int dup(int fd)
 {
-	return is_hidden(fd) ? not_open() : copied(REAL(dup)(fd));
+	if (is_hidden(fd))
+		return not_open();
+	sharing(fd);
+	return copied(REAL(dup)(fd));
 }
 
 EXPORT int dup2(int fd, int target)
@@ -119,7 +134,11 @@ EXPORT int dup2(int fd, int target)
 		iotrap_descriptor_surrender(target);
 	if (target >= 0 && fd != target)
 		iotrap_closing((unsigned int)target, (unsigned int)target);
-	return fd == target ? REAL(dup2)(fd, target) : copied(REAL(dup2)(fd, target));
+	if (fd == target)
+		return REAL(dup2)(fd, target);
+	sharing(fd);
+	sharing(target);
+	return copied(REAL(dup2)(fd, target));
 }
 ALIAS_OF(__dup2, dup2);
 
@@ -131,6 +150,8 @@ EXPORT int dup3(int fd, int target, int flags)
 		iotrap_descriptor_surrender(target);
 	if (target >= 0)
 		iotrap_closing((unsigned int)target, (unsigned int)target);
+	sharing(fd);
+	sharing(target);
 	return copied(REAL(dup3)(fd, target, flags));
 }
 
@@ -170,6 +191,8 @@ EXPORT int fcntl(int fd, int command, ...)
 		return not_open();
 	if (iotrap_is_lock(command))
 		locking(fd);
+	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC || command == F_SETFL)
+		sharing(fd);
 	result = REAL(fcntl)(fd, command, argument);
 	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
 		return copied(result);

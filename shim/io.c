@@ -151,6 +151,9 @@ static inline ssize_t counted_preadv2(int fd, const struct iovec *iov, int count
 static COLD ssize_t recorded_preadv2(int fd, const struct iovec *iov, int count, off_t offset,
 				     int flags)
 {
+	if (offset == -1)
+		RECORDED_MOVE(PREADV, READ, fd, iotrap_vector_bytes(iov, count, result_),
+			      (uint32_t)flags, counted_preadv2(fd, iov, count, offset, flags));
 	RECORDED(IOTRAP_TRACE_CALL_PREADV, IOTRAP_TRACE_OP_READ, fd, offset,
 		 iotrap_vector_bytes(iov, count, result_), (uint32_t)flags,
 		 counted_preadv2(fd, iov, count, offset, flags));
@@ -183,6 +186,11 @@ static inline ssize_t counted_pwritev2(int fd, const struct iovec *iov, int coun
 static COLD ssize_t recorded_pwritev2(int fd, const struct iovec *iov, int count, off_t offset,
 				      int flags)
 {
+	if (offset == -1 && flags & RWF_APPEND)
+		iotrap_record_disturb(fd);
+	if (offset == -1)
+		RECORDED_MOVE(PWRITEV, WRITE, fd, iotrap_vector_bytes(iov, count, result_),
+			      (uint32_t)flags, counted_pwritev2(fd, iov, count, offset, flags));
 	RECORDED(IOTRAP_TRACE_CALL_PWRITEV, IOTRAP_TRACE_OP_WRITE, fd, offset,
 		 iotrap_vector_bytes(iov, count, result_), (uint32_t)flags,
 		 counted_pwritev2(fd, iov, count, offset, flags));
@@ -210,8 +218,7 @@ static inline ssize_t counted_read(int fd, void *buffer, size_t count)
 
 static COLD ssize_t recorded_read(int fd, void *buffer, size_t count)
 {
-	RECORDED(IOTRAP_TRACE_CALL_READ, IOTRAP_TRACE_OP_READ, fd, -1, count, 0,
-		 counted_read(fd, buffer, count));
+	RECORDED_MOVE(READ, READ, fd, count, 0, counted_read(fd, buffer, count));
 }
 
 EXPORT ssize_t read(int fd, void *buffer, size_t count)
@@ -236,8 +243,7 @@ static inline ssize_t counted_write(int fd, const void *buffer, size_t count)
 
 static COLD ssize_t recorded_write(int fd, const void *buffer, size_t count)
 {
-	RECORDED(IOTRAP_TRACE_CALL_WRITE, IOTRAP_TRACE_OP_WRITE, fd, -1, count, 0,
-		 counted_write(fd, buffer, count));
+	RECORDED_MOVE(WRITE, WRITE, fd, count, 0, counted_write(fd, buffer, count));
 }
 
 EXPORT ssize_t write(int fd, const void *buffer, size_t count)
@@ -262,8 +268,8 @@ static inline ssize_t counted_readv(int fd, const struct iovec *iov, int count)
 
 static COLD ssize_t recorded_readv(int fd, const struct iovec *iov, int count)
 {
-	RECORDED(IOTRAP_TRACE_CALL_READV, IOTRAP_TRACE_OP_READ, fd, -1,
-		 iotrap_vector_bytes(iov, count, result_), 0, counted_readv(fd, iov, count));
+	RECORDED_MOVE(READV, READ, fd, iotrap_vector_bytes(iov, count, result_), 0,
+		      counted_readv(fd, iov, count));
 }
 
 EXPORT ssize_t readv(int fd, const struct iovec *iov, int count)
@@ -287,8 +293,8 @@ static inline ssize_t counted_writev(int fd, const struct iovec *iov, int count)
 
 static COLD ssize_t recorded_writev(int fd, const struct iovec *iov, int count)
 {
-	RECORDED(IOTRAP_TRACE_CALL_WRITEV, IOTRAP_TRACE_OP_WRITE, fd, -1,
-		 iotrap_vector_bytes(iov, count, result_), 0, counted_writev(fd, iov, count));
+	RECORDED_MOVE(WRITEV, WRITE, fd, iotrap_vector_bytes(iov, count, result_), 0,
+		      counted_writev(fd, iov, count));
 }
 
 EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)

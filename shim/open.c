@@ -12,7 +12,7 @@ static inline int opened(struct iotrap_counted *counted, int fd, int flags)
 	if (fd >= 0 && counted->route != IOTRAP_ROUTE_BARE)
 		iotrap_descriptor_opened(fd, (uint32_t)flags);
 	if (unlikely(counted->note.started_ns != 0))
-		iotrap_record_opened(counted, fd, (uint32_t)flags);
+		iotrap_record_file_opened(counted, fd, (uint32_t)flags);
 	return fd;
 }
 

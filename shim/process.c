@@ -118,9 +118,17 @@ EXPORT int execle(const char *path, const char *arg, ...)
 	return execve(path, argv, envp);
 }
 
+/* A process will have this one's descriptors. */
+static inline void sharing(void)
+{
+	if (unlikely(iotrap_recording))
+		iotrap_positions_share(iotrap_self(), 0, UINT32_MAX);
+}
+
 EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 		       const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
+	sharing();
 	CARRYING(envp, environment,
 		 return REAL(posix_spawn)(pid, path, actions, attributes, argv, environment));
 }
@@ -128,6 +136,7 @@ EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_acti
 EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 			const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
+	sharing();
 	CARRYING(envp, environment,
 		 return REAL(posix_spawnp)(pid, file, actions, attributes, argv, environment));
 }
@@ -168,6 +177,7 @@ void iotrap_vfork_before(void)
 {
 	struct iotrap_thread *self = iotrap_self();
 
+	sharing();
 	if (self->vfork_depth++ == 0) {
 		self->vfork_state = self->state;
 		self->state = IOTRAP_STATE_BARE;

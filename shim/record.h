@@ -18,30 +18,19 @@ static inline uint64_t iotrap_vector_bytes(const struct iovec *iov, int count, i
 	return sum;
 }
 
-/*
- * Where a call has moved its bytes; offset -1: at the file position, which has moved on
- * since. What is appended lands at the end, whatever was asked for.
- */
+/* Where a call has moved its bytes. What is appended lands at the end, whatever was asked for. */
 static inline uint64_t iotrap_place(const struct iotrap_note *note, uint8_t operation, int fd,
 				    int64_t offset, uint32_t flags, int64_t result)
 {
 	int appends = operation == IOTRAP_TRACE_OP_WRITE && result > 0 &&
 		      (note->file & IOTRAP_RECORDED_APPEND || flags & RWF_APPEND);
 	struct iotrap_file_facts facts;
-	int64_t end;
 
-	if (note->started_ns == 0)
+	if (!appends)
+		return (uint64_t)offset;
+	if (iotrap_file_facts(fd, &facts) < 0)
 		return 0;
-	if (offset != -1) {
-		if (!appends)
-			return (uint64_t)offset;
-		end = iotrap_file_facts(fd, &facts) < 0 ? -1 : facts.size;
-	} else {
-		end = iotrap_position(fd);
-	}
-	if (end < 0)
-		return 0;
-	return (uint64_t)(result > 0 && end >= result ? end - result : end);
+	return (uint64_t)(facts.size >= result ? facts.size - result : facts.size);
 }
 
 /* Records truncate(2), which names its file by a path. Failed calls name none. */
@@ -72,7 +61,16 @@ static COLD __attribute__((unused)) void iotrap_record_opened(struct iotrap_coun
 				  IOTRAP_TRACE_OP_OPEN, 0, 0, flags, 0);
 }
 
-/* Makes a call and returns its result, with a record of it. */
+/* A descriptor that no stream has was opened. */
+static COLD __attribute__((unused)) void iotrap_record_file_opened(struct iotrap_counted *counted,
+								   int fd, uint32_t flags)
+{
+	iotrap_record_opened(counted, fd, flags);
+	if (fd >= 0 && counted->route != IOTRAP_ROUTE_BARE)
+		iotrap_position_opened(fd);
+}
+
+/* Makes a call at a place and returns its result, with a record of it. */
 #define RECORDED(call, op, fd, offset, length, flags, real)                                        \
 	do {                                                                                       \
 		struct iotrap_thread *thread_ = iotrap_self();                                     \
@@ -87,5 +85,48 @@ static COLD __attribute__((unused)) void iotrap_record_opened(struct iotrap_coun
 					  length, flags, iotrap_outcome(result_));                 \
 		return result_;                                                                    \
 	} while (0)
+
+/* The same for a call at the file position. */
+#define RECORDED_MOVE(called, op, fd, bytes, rwf, real)                                            \
+	do {                                                                                       \
+		struct iotrap_thread *thread_ = iotrap_self();                                     \
+		struct iotrap_recorded record_;                                                    \
+		struct iotrap_note note_;                                                          \
+		struct iotrap_move move_;                                                          \
+		ssize_t result_;                                                                   \
+                                                                                                   \
+		iotrap_record_begin(thread_, &note_, fd);                                          \
+		iotrap_move_begin(thread_, &note_, &move_, fd);                                    \
+		result_ = (real);                                                                  \
+		if (note_.started_ns != 0) {                                                       \
+			record_.call = IOTRAP_TRACE_CALL_##called;                                 \
+			record_.operation = IOTRAP_TRACE_OP_##op;                                  \
+			record_.length = (bytes);                                                  \
+			record_.flags = (rwf);                                                     \
+			record_.result = iotrap_outcome(result_);                                  \
+			iotrap_move_end(thread_, &note_, &move_, fd, &record_);                    \
+		}                                                                                  \
+		return result_;                                                                    \
+	} while (0)
+
+/* A message is sent: whoever gets descriptors with it shares their positions. */
+static COLD __attribute__((unused)) void iotrap_record_message(const struct msghdr *message)
+{
+	struct cmsghdr *part;
+
+	if (!message || !iotrap_readable(message, sizeof(*message)) || !message->msg_control ||
+	    !iotrap_readable(message->msg_control, message->msg_controllen))
+		return;
+	for (part = CMSG_FIRSTHDR(message); part;
+	     part = CMSG_NXTHDR((struct msghdr *)message, part))
+		if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS)
+			iotrap_positions_share(iotrap_self(), 0, UINT32_MAX);
+}
+
+/* Before a call that moves the position in a way of its own. */
+static COLD __attribute__((unused)) void iotrap_record_disturb(int fd)
+{
+	iotrap_position_disturb(iotrap_self(), fd);
+}
 
 #endif

@@ -54,6 +54,8 @@ static COLD long recorded_data_call(long number, long a, long b, long c, long d,
 #define RECORD(name, op, offset, length, flags)                                                    \
 	RECORDED(IOTRAP_TRACE_CALL_##name, IOTRAP_TRACE_OP_##op, (int)a, offset, length, flags,    \
 		 data_call(number, a, b, c, d, e, f))
+#define RECORD_MOVE(name, op, length, flags)                                                       \
+	RECORDED_MOVE(name, op, (int)a, length, flags, data_call(number, a, b, c, d, e, f))
 #define VECTOR_BYTES iotrap_vector_bytes((const struct iovec *)b, (int)c, result_)
 	switch (number) {
 	case SYS_pread64:
@@ -65,17 +67,23 @@ static COLD long recorded_data_call(long number, long a, long b, long c, long d,
 	case SYS_pwritev:
 		RECORD(PWRITEV, WRITE, d, VECTOR_BYTES, 0);
 	case SYS_preadv2:
+		if (d == -1)
+			RECORD_MOVE(PREADV, READ, VECTOR_BYTES, (uint32_t)f);
 		RECORD(PREADV, READ, d, VECTOR_BYTES, (uint32_t)f);
 	case SYS_pwritev2:
+		if (d == -1 && f & RWF_APPEND)
+			iotrap_record_disturb((int)a);
+		if (d == -1)
+			RECORD_MOVE(PWRITEV, WRITE, VECTOR_BYTES, (uint32_t)f);
 		RECORD(PWRITEV, WRITE, d, VECTOR_BYTES, (uint32_t)f);
 	case SYS_read:
-		RECORD(READ, READ, -1, (uint64_t)c, 0);
+		RECORD_MOVE(READ, READ, (uint64_t)c, 0);
 	case SYS_write:
-		RECORD(WRITE, WRITE, -1, (uint64_t)c, 0);
+		RECORD_MOVE(WRITE, WRITE, (uint64_t)c, 0);
 	case SYS_readv:
-		RECORD(READV, READ, -1, VECTOR_BYTES, 0);
+		RECORD_MOVE(READV, READ, VECTOR_BYTES, 0);
 	case SYS_writev:
-		RECORD(WRITEV, WRITE, -1, VECTOR_BYTES, 0);
+		RECORD_MOVE(WRITEV, WRITE, VECTOR_BYTES, 0);
 	case SYS_fsync:
 		RECORD(FSYNC, FSYNC, 0, 0, 0);
 	default: /* SYS_fdatasync */
@@ -191,7 +199,7 @@ static long open_call(long number, long a, long b, long c, long d, long e, long 
 	}
 	iotrap_descriptor_opened((int)fd, (uint32_t)flags);
 	if (unlikely(counted.note.started_ns != 0))
-		iotrap_record_opened(&counted, (int)fd, (uint32_t)flags);
+		iotrap_record_file_opened(&counted, (int)fd, (uint32_t)flags);
 	return fd;
 }
 
@@ -265,11 +273,33 @@ static long other_call(long number, long a, long b, long c, long d, long e, long
 	case SYS_recvmsg:
 	case SYS_recvmmsg:
 	case SYS_sendto:
-	case SYS_sendmsg:
 	case SYS_accept:
 	case SYS_accept4:
 	case SYS_connect:
 		iotrap_settle_rings();
+		return RAW();
+	case SYS_sendmsg:
+		iotrap_settle_rings();
+		if (unlikely(iotrap_recording))
+			iotrap_record_message((const struct msghdr *)b);
+		return RAW();
+	case SYS_lseek:
+		return lseek((int)a, b, (int)c);
+	case SYS_sendfile:
+	case SYS_splice:
+	case SYS_copy_file_range:
+		if (unlikely(iotrap_recording)) {
+			iotrap_record_disturb((int)a);
+			iotrap_record_disturb(number == SYS_sendfile ? (int)b : (int)c);
+		}
+		return RAW();
+#ifdef SYS_fork
+	case SYS_fork:
+#endif
+	case SYS_clone:
+	case SYS_clone3:
+		if (unlikely(iotrap_recording))
+			iotrap_positions_share(iotrap_self(), 0, UINT32_MAX);
 		return RAW();
 	case SYS_mmap:
 		iotrap_mapping((int)e, (int)d);

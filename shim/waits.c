@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 #include "iotrap_libaio.h"
-#include "real.h"
+#include "record.h"
 
 EXPORT int epoll_wait(int queue, struct epoll_event *events, int most, int timeout)
 {
@@ -109,6 +109,8 @@ EXPORT ssize_t sendto(int fd, const void *buffer, size_t count, int flags,
 
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
+	if (unlikely(iotrap_recording))
+		iotrap_record_message(message);
 	iotrap_settle_rings();
 	return REAL(sendmsg)(fd, message, flags);
 }

@@ -16,7 +16,7 @@
 #define SYS3(n, a, b, c) SYS6(n, a, b, c, 0, 0, 0)
 
 uint32_t iotrap_recording;
-uint32_t *iotrap_recorded_leaves[IOTRAP_DESCRIPTOR_LEAVES];
+struct iotrap_recorded_slot *iotrap_recorded_leaves[IOTRAP_DESCRIPTOR_LEAVES];
 
 void *iotrap_map_control(const char *directory, size_t bytes)
 {

@@ -78,6 +78,9 @@ enum RecordCommand {
         for (reason, count) in report.drops {
             Diagnostics.complain("\(count) events dropped: \(reason)")
         }
+        for (what, count) in report.assumptions {
+            Diagnostics.complain("the offset of \(count) events is assumed: \(what)")
+        }
         if report.damagedChunks > 0 {
             Diagnostics.complain("\(report.damagedChunks) chunks were torn and are left out")
         }

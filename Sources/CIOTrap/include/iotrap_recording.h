@@ -21,7 +21,7 @@
 
 #define IOTRAP_RECORDING_CONTROL_MAGIC 0x314c544350415254ULL /* "TRAPCTL1" in memory */
 #define IOTRAP_RECORDING_PART_MAGIC 0x3152504152544f49ULL    /* "IOTRAPR1" in the file */
-#define IOTRAP_RECORDING_VERSION 1u
+#define IOTRAP_RECORDING_VERSION 2u
 #define IOTRAP_RECORDING_CHUNK 128u /* kind of a chunk of records */
 
 /* Nonzero for a path on a tmpfs: only there can a mapped file not fail under a store. */
@@ -125,8 +125,21 @@ enum iotrap_recording_kind {
 	 * submitted */
 	IOTRAP_RECORD_SUBMIT = 4,
 	/* s time, key, s result: the end of the first request with that key that has not ended */
-	IOTRAP_RECORD_DONE = 5
+	IOTRAP_RECORD_DONE = 5,
+	/* As an event, but `offset` is the number of the file position at which the call was made:
+	 * its place follows from the calls before it */
+	IOTRAP_RECORD_MOVED = 6,
+	/* As an event: other calls moved the same file position meanwhile, and its place may be
+	 * that of one of them */
+	IOTRAP_RECORD_ASSUMED = 7,
+	/* As an event without call, operation and file: a file position, `offset` its number,
+	 * `length` where it is, `flags` below, `result` how far a seek has just moved it */
+	IOTRAP_RECORD_POSITION = 8
 };
+
+/* Flags of such a record. */
+#define IOTRAP_RECORD_POSITION_SET 1u  /* a seek: it does not matter where it was before */
+#define IOTRAP_RECORD_POSITION_LAST 2u /* no other record speaks of this number */
 
 /* Bytes of a record at most, but for the path. */
 #define IOTRAP_RECORD_BYTES_MAX 96u

@@ -6,6 +6,10 @@ struct RawRecord {
         case event
         case submit
         case done
+        /// An event at a file position, with the position's number for its offset.
+        case moved
+        /// Where a file position is.
+        case position
     }
 
     var kind = Kind.event
@@ -23,6 +27,8 @@ struct RawRecord {
     var result: Int64 = 0
     var batch: UInt32 = 0
     var key: UInt64 = 0
+    /// An event whose offset may be that of another.
+    var isAssumed = false
 }
 
 /// A file, as a recorded process named it.
@@ -55,8 +61,14 @@ struct RecordDecoder {
             case IOTRAP_RECORD_FILE.rawValue:
                 let (number, file) = try file()
                 name(number, file)
-            case IOTRAP_RECORD_EVENT.rawValue: return try request(isEvent: true)
-            case IOTRAP_RECORD_SUBMIT.rawValue: return try request(isEvent: false)
+            case IOTRAP_RECORD_EVENT.rawValue: return try request(.event)
+            case IOTRAP_RECORD_SUBMIT.rawValue: return try request(.submit)
+            case IOTRAP_RECORD_MOVED.rawValue: return try request(.moved)
+            case IOTRAP_RECORD_POSITION.rawValue: return try request(.position)
+            case IOTRAP_RECORD_ASSUMED.rawValue:
+                var record = try request(.event)
+                record.isAssumed = true
+                return record
             case IOTRAP_RECORD_DONE.rawValue:
                 var record = RawRecord(kind: .done)
                 try advance()
@@ -71,8 +83,8 @@ struct RecordDecoder {
         return nil
     }
 
-    private mutating func request(isEvent: Bool) throws(TraceFault) -> RawRecord {
-        var record = RawRecord(kind: isEvent ? .event : .submit)
+    private mutating func request(_ kind: RawRecord.Kind) throws(TraceFault) -> RawRecord {
+        var record = RawRecord(kind: kind)
         record.call = try cursor.byte()
         record.operation = try cursor.byte()
         try advance()
@@ -83,7 +95,7 @@ struct RecordDecoder {
         record.offset = try cursor.varint()
         record.length = try cursor.varint()
         record.flags = try cursor.varint32()
-        if isEvent {
+        if kind != .submit {
             record.latency = try cursor.varint()
             record.result = try cursor.signed()
         } else {

@@ -13,6 +13,8 @@ public struct RecordingReport: Equatable, Sendable {
     public internal(set) var processes = 0
     /// Events that were dropped, with the reasons; empty when none was.
     public internal(set) var drops: [(reason: String, count: UInt64)] = []
+    /// Events of which something is assumed, with what that is; empty when nothing is.
+    public internal(set) var assumptions: [(what: String, count: UInt64)] = []
     /// Chunks that were torn or damaged.
     public internal(set) var damagedChunks: UInt64 = 0
     /// Whether the processes' memory was gone, with all that no part had.
@@ -28,6 +30,36 @@ public struct RecordingReport: Equatable, Sendable {
             && a.isMemoryLost == b.isMemoryLost
             && a.drops.map(\.reason) == b.drops.map(\.reason)
             && a.drops.map(\.count) == b.drops.map(\.count)
+            && a.assumptions.map(\.what) == b.assumptions.map(\.what)
+            && a.assumptions.map(\.count) == b.assumptions.map(\.count)
+    }
+}
+
+extension RecordingReport {
+    /// What came of the calls at file positions.
+    fileprivate mutating func add(_ positions: FilePositions) {
+        if positions.unknownCount > 0 {
+            drops.append(
+                (
+                    "something unseen moved their file position, so that nobody knows their offset",
+                    positions.unknownCount
+                ))
+        }
+        if positions.sharedCount > 0 {
+            assumptions.append(
+                (
+                    "others moved the same file position at the same time, and it may be theirs",
+                    positions.sharedCount
+                ))
+        }
+        if positions.unconfirmedCount > 0 {
+            assumptions.append(
+                (
+                    "their file position was not looked at again, and only calls that were seen "
+                        + "are taken to have moved it",
+                    positions.unconfirmedCount
+                ))
+        }
     }
 }
 
@@ -57,13 +89,27 @@ extension Recording {
         writer.drop(report.droppedCount)
         var assembly = try RecordingAssembly(
             writer, hash: options.isAnonymised ? PathHash() : nil)
-        while let (record, process, stream) = try parts.next() {
-            try assembly.take(record, process: process, stream: stream, files: parts.files[process])
-        }
+        var positions = FilePositions()
+        repeat {
+            let next = try parts.next()
+            if let (record, process, stream) = next {
+                positions.put(.init(record: record, process: process, stream: stream))
+            } else {
+                positions.end()
+            }
+            while let ready = positions.next() {
+                try assembly.take(
+                    ready.record, process: ready.process, stream: ready.stream,
+                    files: parts.files[ready.process])
+            }
+            if next == nil { break }
+        } while true
         report.damagedChunks = parts.damaged
+        try assembly.note(positions)
         let totals = try assembly.finish()
         try place(assembled)
         report.events = totals.events
+        report.add(positions)
         if totals.dropped > report.droppedCount {
             report.drops.append(
                 ("the name of their file had been dropped", totals.dropped - report.droppedCount))

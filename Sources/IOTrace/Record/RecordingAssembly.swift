@@ -43,6 +43,7 @@ struct RecordingAssembly: ~Copyable {
             try end(record, process)
             return
         }
+        assert(record.kind != .moved && record.kind != .position)
         guard let call = TraceCall(rawValue: record.call),
             let operation = TraceOperation(rawValue: record.operation)
         else { return }
@@ -86,6 +87,13 @@ struct RecordingAssembly: ~Copyable {
             pending[Pending(process: process, key: record.key), default: []].append(number)
             try enqueue(Waiting(event: event, isReady: false, content: content))
         }
+    }
+
+    /// Writes down how many offsets are assumed, and counts what was left out.
+    mutating func note(_ positions: FilePositions) throws(TraceError) {
+        writer.drop(positions.unknownCount)
+        let assumed = positions.sharedCount + positions.unconfirmedCount
+        if assumed > 0 { try writer.addMetadata([("offsets.assumed", "\(assumed)")]) }
     }
 
     consuming func finish() throws(TraceError) -> TraceTotals {

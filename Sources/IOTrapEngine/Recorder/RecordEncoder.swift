@@ -21,7 +21,7 @@ enum RecordEncoder {
         next[0] = r.kind
         next += 1
         let isDone = UInt32(r.kind) == IOTRAP_RECORD_DONE.rawValue
-        let isEvent = UInt32(r.kind) == IOTRAP_RECORD_EVENT.rawValue
+        let isEvent = !isDone && UInt32(r.kind) != IOTRAP_RECORD_SUBMIT.rawValue
         let time = (isDone ? r.complete_ns : r.submit_ns) &- startedNanoseconds
         if !isDone {
             next[0] = r.call
@@ -90,7 +90,7 @@ enum RecordEncoder {
     /// The number of a file + 1, 0 for none, from its entry in the table.
     @inline(__always)
     private static func number(of entry: UInt32) -> UInt32 {
-        let number = entry & ~IOTRAP_RECORDED_APPEND
+        let number = entry & ~(IOTRAP_RECORDED_APPEND | IOTRAP_RECORDED_DEVICE)
         return number < IOTRAP_RECORDED_FIRST ? 0 : number - 1
     }
 

@@ -46,7 +46,7 @@ enum RecordedFiles {
         let end = min(last, top)
         while true {
             if let leaf = iotrap_recorded_root()[Int(index / leafSlots)] {
-                (leaf + Int(index % leafSlots)).atomic.pointee.store(0, ordering: .relaxed)
+                iotrap_recorded_set(leaf + Int(index % leafSlots), 0)
                 if index == end { return }
                 index += 1
             } else {
@@ -85,7 +85,7 @@ enum RecordedFiles {
         // acquiring: pairs with the exchange below
         var leaf = word.pointee.load(ordering: .acquiring)
         if leaf == 0 {
-            let bytes = Int(leafSlots) * 4
+            let bytes = Int(leafSlots) * MemoryLayout<iotrap_recorded_slot>.stride
             guard let pages = iotrap_pages(bytes, 0) else { return }
             let made = UInt64(UInt(bitPattern: pages))
             let (isMade, seen) = word.pointee.compareExchange(
@@ -93,8 +93,8 @@ enum RecordedFiles {
             if !isMade { iotrap_pages_free(pages, bytes) }
             leaf = isMade ? made : seen
         }
-        let slots = UnsafeMutablePointer<UInt32>(bitPattern: UInt(leaf))!
-        (slots + Int(index % leafSlots)).atomic.pointee.store(entry, ordering: .relaxed)
+        let slots = UnsafeMutablePointer<iotrap_recorded_slot>(bitPattern: UInt(leaf))!
+        iotrap_recorded_set(slots + Int(index % leafSlots), entry)
     }
 }
 

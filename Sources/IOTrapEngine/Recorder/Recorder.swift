@@ -113,11 +113,12 @@ enum Recorder {
         let number = address(of: &state.pointee.fileCount).atomic.pointee.wrappingAdd(
             1, ordering: .relaxed
         ).oldValue
-        guard number < 0x3fff_ffff else { return IOTRAP_RECORDED_NOT }
+        guard number < IOTRAP_RECORDED_NUMBER_MAX else { return IOTRAP_RECORDED_NOT }
         RecordEncoder.putFile(
             number, facts, isSized: isSized, pathBytes: count, in: window)
         let isAppending = facts.status_flags & OpenFlags.append != 0
         return (number + IOTRAP_RECORDED_FIRST) | (isAppending ? IOTRAP_RECORDED_APPEND : 0)
+            | (isSized ? 0 : IOTRAP_RECORDED_DEVICE)
     }
 
     /// A number for the requests of one submission; 0 when there is none to be had.
@@ -248,6 +249,7 @@ enum Recorder {
         guard process.pointee.isRestricted == 0, thread.pointee.state == iotrap_guard_word(),
             thread.pointee.recording == 0
         else { return }
+        iotrap_positions_share(thread, 0, UInt32.max)
         var mask: UInt64 = 0
         iotrap_signals_block(&mask)
         FutexLock.acquire(address(of: &state.pointee.lock))
