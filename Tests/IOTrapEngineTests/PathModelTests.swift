@@ -77,6 +77,28 @@ import Testing
         #expect(isNear(simulation.models[0].rateBytes, after * mebibyte, percent: 10))
     }
 
+    @Test func oneRequestThatWasHeldUpIsNotWhatTheyTake() {
+        var model = PathModel.idle
+        var now = 10 * millisecond
+        func request(took: UInt64) {
+            model.began(bytes: 64 << 10, isBulk: false, now: now)
+            now += took
+            model.ended(bytes: 64 << 10, isBulk: false, took: took, now: now, failed: false)
+        }
+        for _ in 0..<100 { request(took: millisecond) }
+        let before = model.overheadNanoseconds
+        #expect(before <= millisecond)
+        now += 400 * millisecond
+        request(took: 76 * millisecond)
+        #expect(model.overheadNanoseconds == before)
+        now += 300 * millisecond
+        request(took: 76 * millisecond)
+        #expect(model.overheadNanoseconds == before)
+        // Several in a row do tell.
+        for _ in 0..<40 { request(took: 76 * millisecond) }
+        #expect(model.overheadNanoseconds > before)
+    }
+
     @Test func aStallSaysNothingOfTheRate() {
         let storage = SimulatedStorage(rateBytes: 100 * mebibyte)
         let simulation = measured(storage, bytes: 64 << 10, depth: 8)

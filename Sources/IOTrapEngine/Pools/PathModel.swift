@@ -34,6 +34,7 @@ struct PathModel {
 
     static let intervalNanoseconds: UInt64 = 20_000_000
     static let overheadSpanNanoseconds: UInt64 = 250_000_000
+    static let overheadsEnough: UInt32 = 4
     static let recentSpanNanoseconds: UInt64 = 2_000_000_000
     static let lateNanosecondsMin: UInt64 = 20_000_000
     static let stalledNanosecondsMin: UInt64 = 100_000_000
@@ -105,7 +106,7 @@ struct PathModel {
         // Nor does one request that was held up keep the path from being used.
         overheads.note(
             min(nanoseconds > explained ? nanoseconds &- explained : 0, 2 &* latencyBefore),
-            now: now, span: Self.overheadSpanNanoseconds)
+            now: now, span: Self.overheadSpanNanoseconds, enough: Self.overheadsEnough)
         window.ended(
             bytes: bytes, isBulk: isBulk, took: nanoseconds, now: now, rateBytes: rateBytes,
             latencyNanoseconds: latencyNanoseconds, bulkInFlightBytes: bulkInFlightBytes)

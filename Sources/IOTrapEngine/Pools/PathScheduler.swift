@@ -47,7 +47,7 @@ enum PathScheduler {
             if isBulk { model.pointee.protect(isProtected, now: now) }
             if isProtected && isBulk && !model.pointee.hasRoom(bytes: bytes) { continue }
             var assumed = assume(model, pool, bytes: bytes, now: now)
-            if isBulk && isTried(path, now: now) {
+            if bytes >= triedBytesMin && isTried(path, now: now) {
                 assumed.rateBytes = max(
                     assumed.rateBytes,
                     min(4 &* assumed.rateBytes, pool.mean &* model.pointee.relativeSpeed))
@@ -104,6 +104,9 @@ enum PathScheduler {
         }
         return chosen
     }
+
+    /// From this size on it is mostly the rate of a path that counts.
+    static let triedBytesMin: UInt64 = 32 << 10
 
     /// Whether it is a path's turn to carry more than its rate suggests. One that carries little
     /// over a bottleneck it shares looks slow for just that reason. Four turns last some 1.1 s.

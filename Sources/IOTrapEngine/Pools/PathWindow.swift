@@ -14,25 +14,38 @@ struct RecentTimes {
     private var currentLeast: UInt64
     private var currentGreatest: UInt64
     private var since: UInt64
+    private var count: UInt32
+
+    /// So many spans make up for times that are too few.
+    static let patience: UInt64 = 8
 
     static var none: RecentTimes {
-        RecentTimes(least: 0, greatest: 0, currentLeast: 0, currentGreatest: 0, since: 0)
+        RecentTimes(
+            least: 0, greatest: 0, currentLeast: 0, currentGreatest: 0, since: 0, count: 0)
     }
 
     /// Returns whether a new span began.
+    ///
+    /// With `enough`, times from before count until there are so many new ones, but for eight spans
+    /// at most: one request that was held up does not tell how long they take.
     @discardableResult
-    mutating func note(_ nanoseconds: UInt64, now: UInt64, span: UInt64) -> Bool {
+    mutating func note(
+        _ nanoseconds: UInt64, now: UInt64, span: UInt64, enough: UInt32 = 0
+    ) -> Bool {
         let time = max(nanoseconds, 1)
-        let isOver = now &- since >= span
+        let age = now &- since
+        let isOver = age >= span && (count >= enough || age >= Self.patience &* span)
         if isOver {
             // After a pause as long as that, what the span before said is out of date as well.
-            let isRecent = now &- since < 2 &* span
+            let isRecent = age < (enough == 0 ? 2 : Self.patience) &* span
+            count = 0
             least = isRecent ? currentLeast : 0
             greatest = isRecent ? currentGreatest : 0
             currentLeast = 0
             currentGreatest = 0
             since = now
         }
+        count &+= 1
         if currentLeast == 0 || time < currentLeast { currentLeast = time }
         if time > currentGreatest { currentGreatest = time }
         if least == 0 || time < least { least = time }
