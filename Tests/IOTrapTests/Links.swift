@@ -8,7 +8,8 @@ struct Links: Codable, Sendable {
     let folder: String
     let count: Int
 
-    private static let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    private static let script =
+        URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent().path + "/bench/testbeds/links.sh"
 
     private static let obstacle: String? = {
