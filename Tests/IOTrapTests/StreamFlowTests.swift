@@ -21,7 +21,7 @@ import Testing
             #expect(block.count == 512 && block.offset == Int64(taken - 1) * 512)
             let wanted = min(40, taken + readAhead)
             #expect(40 - pipe.unread / 512 <= wanted)
-            #expect(await eventually { 40 - pipe.unread / 512 == wanted })
+            try #require(await eventually { 40 - pipe.unread / 512 == wanted })
         }
         #expect(try await iterator.next() == nil)
     }
@@ -67,7 +67,7 @@ import Testing
                         for try await block in blocks { await first.set(block.count) }
                     }
                 }
-                #expect(await eventually { await first.value == 512 })
+                try #require(await eventually { await first.value == 512 })
                 if round > 0 { try await Task.sleep(for: .milliseconds(round % 5)) }
                 task.cancel()
                 let error = try await outcome(of: task)
@@ -117,7 +117,7 @@ import Testing
                 kept.removeAll()
                 return error
             }
-            #expect(await eventually { await taken.value == 3 })
+            try #require(await eventually { await taken.value == 3 })
             if round > 0 { try await Task.sleep(for: .milliseconds(round % 5)) }
             task.cancel()
             let error = try await outcome(of: task)
