@@ -351,6 +351,12 @@ class Limited(Rate):
         self.bed.set_all("iops=0")
 
 
+class Sliced(Rate):
+    """Limits that the kernel keeps in slices of 100 ms: one more of them counts for less."""
+
+    run_ms = 4000
+
+
 class Hedged(Rate):
     """Reads while one link stops for a moment, again and again."""
 
@@ -455,7 +461,7 @@ POOLS = [
     Rate("shared-libaio-64k", "libaio", "read", "64k", 0.97, bed=SHARED, share_min=0),
     Rate("shared-libaio-1m", "libaio", "read", "1m", 0.97, bed=SHARED, share_min=0),
     Calls("shared-pread-16m", "pread", 0.97, bed=SHARED, share_min=0),
-    *equal("loops", (Loops, "--rate", str(RATE)), (("read", 3.95),)),
+    *equal("loops", (Loops, "--rate", str(RATE)), (("read", 3.95),), case=Sliced),
     *equal("nfs", (NFS,), (("read", 3.7), ("write", 3.7)), "same=yes", case=Carried),
     Single("one-link-libaio", *RANDOM, 0.97, base=ALONE, bed=FAST, unit="/s"),
     Single("one-link-pread", "psync", "randread", "4k", 0.97, base=ALONE, bed=FAST, unit="/s"),

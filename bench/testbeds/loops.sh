@@ -134,12 +134,22 @@ free_devices() {
 	done <"$1"
 }
 
+# The kernel lets go of a ring's files a moment after its process has ended.
+unmount() {
+	local try
+	for try in {1..100}; do
+		mountpoint -q "$1" || return 0
+		umount "$1" 2>/dev/null || sleep 0.05
+	done
+	! mountpoint -q "$1" || fail "$1 is busy"
+}
+
 down() {
 	local link
 	[ -d "$state" ] || return 0
-	if mountpoint -q "$state/fill"; then umount "$state/fill"; fi
+	unmount "$state/fill"
 	for link in "$folder"/[0-9]*; do
-		if mountpoint -q "$link"; then umount "$link" || fail "$link is busy"; fi
+		unmount "$link"
 		[ ! -d "$link" ] || rmdir "$link"
 	done
 	free_devices "$state/devices"
