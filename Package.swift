@@ -59,7 +59,8 @@ let package = Package(
             dependencies: ["IOTrapEngine", "CIOTrap", "CIOTrapEngine"],
             swiftSettings: strict),
         .testTarget(name: "ExampleTests", swiftSettings: strict),
-        .testTarget(name: "IOTrapTests", dependencies: ["IOTrap"], swiftSettings: strict),
+        .testTarget(
+            name: "IOTrapTests", dependencies: ["IOTrap", "CIOTrap"], swiftSettings: strict),
         .testTarget(
             name: "IOTrapStatsTests",
             dependencies: ["IOTrapStats", "CIOTrap"],

@@ -99,23 +99,43 @@ actor ReadAhead {
     func next() async throws(IOError) -> IOBlock? {
         if let failure { throw failure }
         guard !Task.isCancelled else { throw blocks.handle.failure(.read, .cancelled) }
+        readAhead()
+        if flight.isEmpty {
+            guard position < blocks.range.upperBound else { return nil }
+            // All blocks are in use: the next one to be let go of is for this.
+            guard let buffer = await pool.nextBufferUnlessCancelled() else {
+                throw blocks.handle.failure(.read, .cancelled)
+            }
+            start(buffer)
+        }
+        let (block, operation, serial) = flight.removeFirst()
+        if let reason = await end(of: block, operation, serial) {
+            let error = blocks.handle.failure(.read, reason)
+            failure = error
+            throw error
+        }
+        readAhead()
+        return block
+    }
+
+    private func readAhead() {
         while flight.count < blocks.readAhead, position < blocks.range.upperBound,
             let buffer = try? pool.take()
         {
             start(buffer)
         }
-        if flight.isEmpty {
-            guard position < blocks.range.upperBound else { return nil }
-            // All blocks are in use: the next one to be let go of is for this.
-            start(await pool.nextBuffer())
+    }
+
+    /// Waits for a read, which a cancelled task cancels: why it failed, if it did.
+    private func end(
+        of block: IOBlock, _ operation: OperationReference, _ serial: UInt64
+    ) async -> IOError.Reason? {
+        let loop = executor.loop
+        return await withTaskCancellationHandler {
+            await block.end(isolation: self)
+        } onCancel: {
+            loop.cancelStarted(operation, serial: serial)
         }
-        let block = flight.removeFirst().block
-        if let reason = await block.end(isolation: self) {
-            let error = blocks.handle.failure(.read, reason)
-            failure = error
-            throw error
-        }
-        return block
     }
 
     private func start(_ buffer: consuming IOBuffer) {

@@ -17,7 +17,15 @@ public final class IOBufferPool: Sendable {
     private struct State {
         /// Numbers of free buffers.
         var free: [Int]
-        var waiting: [UnsafeContinuation<Int, Never>] = []
+        var waiting: [Waiter] = []
+        /// Tickets that were handed out.
+        var tickets: UInt64 = 0
+    }
+
+    private struct Waiter {
+        let continuation: UnsafeContinuation<Int?, Never>
+        /// By which the wait can be called off; 0: it cannot.
+        let ticket: UInt64
     }
 
     /// Takes the memory of a pool.
@@ -55,15 +63,43 @@ public final class IOBufferPool: Sendable {
 
     /// A free buffer, once there is one: first come, first served.
     public nonisolated(nonsending) func nextBuffer() async -> IOBuffer {
-        let index = await withUnsafeContinuation { (continuation: UnsafeContinuation<Int, Never>) in
-            let index = state.withLock { state -> Int? in
+        // Without a ticket nobody calls it off.
+        buffer(await nextIndex(ticket: 0)!)
+    }
+
+    /// The same; nil once the task is cancelled.
+    nonisolated(nonsending) func nextBufferUnlessCancelled() async -> IOBuffer? {
+        let ticket = state.withLock { state in
+            state.tickets += 1
+            return state.tickets
+        }
+        let index = await withTaskCancellationHandler {
+            await nextIndex(ticket: ticket)
+        } onCancel: {
+            callOff(ticket)
+        }
+        guard let index else { return nil }
+        return buffer(index)
+    }
+
+    private nonisolated(nonsending) func nextIndex(ticket: UInt64) async -> Int? {
+        await withUnsafeContinuation { (continuation: UnsafeContinuation<Int?, Never>) in
+            let index = state.withLock { state -> Int?? in
                 if let index = state.free.popLast() { return index }
-                state.waiting.append(continuation)
+                // Whoever cancels later finds the waiter.
+                if ticket != 0 && Task.isCancelled { return .some(nil) }
+                state.waiting.append(Waiter(continuation: continuation, ticket: ticket))
                 return nil
             }
             if let index { continuation.resume(returning: index) }
         }
-        return buffer(index)
+    }
+
+    private func callOff(_ ticket: UInt64) {
+        let waiter = state.withLock { state in
+            state.waiting.firstIndex { $0.ticket == ticket }.map { state.waiting.remove(at: $0) }
+        }
+        waiter?.continuation.resume(returning: nil)
     }
 
     private func buffer(_ index: Int) -> IOBuffer {
@@ -73,11 +109,11 @@ public final class IOBufferPool: Sendable {
     }
 
     func giveBack(_ index: Int) {
-        let waiter = state.withLock { state -> UnsafeContinuation<Int, Never>? in
+        let waiter = state.withLock { state -> Waiter? in
             if !state.waiting.isEmpty { return state.waiting.removeFirst() }
             state.free.append(index)
             return nil
         }
-        waiter?.resume(returning: index)
+        waiter?.continuation.resume(returning: index)
     }
 }

@@ -76,7 +76,8 @@ extension IOFile {
 }
 
 extension FileHandle {
-    fileprivate func checkVectors(
+    /// `checkAlignment` of each buffer of a list.
+    func checkVectors(
         _ operation: IOOperation, _ list: borrowing IOBufferList, _ bytes: Int, _ offset: Int64
     ) throws(IOError) {
         guard offsetMask != 0 || memoryMask != 0 || offset < 0 else { return }

@@ -22,6 +22,10 @@ public struct IOQueue: ~Copyable {
     public let depth: Int
     /// Operations added, whose completions were not taken yet.
     public private(set) var inFlight = 0
+    // As the engine has them: with a property of a type such as Instant, whose layout is not known
+    // when this is compiled, the compiler (6.3.1) leaves out the deinit in other modules.
+    private var deadline: UInt64 = 0
+    private var priority: UInt16 = 0
     private let queue: OpaquePointer
     private let slots: UnsafeMutablePointer<Slot>
     private var firstFree: Int32 = 0
@@ -32,9 +36,12 @@ public struct IOQueue: ~Copyable {
     /// What the queue keeps of an operation.
     private struct Slot: ~Copyable {
         var buffer: IOBuffer?
+        var list: IOBufferList?
         var handle: FileHandle?
         var tag: UInt64 = 0
         var operation = IOOperation.read
+        /// Bytes that a write is to move.
+        var expected = 0
         var nextFree: Int32
     }
 
@@ -76,6 +83,17 @@ public struct IOQueue: ~Copyable {
     /// True when no operation fits before a completion is taken.
     public var isFull: Bool { inFlight == depth }
 
+    /// Sets when operations that are added from now on are given up; nil: never. What a device is
+    /// working on by then is still waited for.
+    public mutating func setDeadline(_ deadline: ContinuousClock.Instant?) {
+        self.deadline = Priority.deadline(deadline)
+    }
+
+    /// Sets how urgent the operations that are added from now on are; `.medium` at first.
+    public mutating func setPriority(_ priority: TaskPriority) {
+        self.priority = Priority.ioPriority(priority)
+    }
+
     /// Adds a read into a buffer, which comes back with the completion.
     /// - Parameter tag: comes back as well
     /// - Throws: `.read`; `.queueFull` when ``isFull``. The buffer is given back then.
@@ -88,7 +106,7 @@ public struct IOQueue: ~Copyable {
         try file.handle.checkAlignment(.read, address, length, offset)
         var io = iotrap_io()
         iotrap_io_read(&io, file.handle.file, address, UInt64(length), offset)
-        try add(&io, .read, file.handle, buffer, tag)
+        try add(&io, .read, file.handle, buffer, tag: tag)
     }
 
     /// Adds a write of what a buffer holds; all of it, however many calls the kernel needs.
@@ -103,7 +121,7 @@ public struct IOQueue: ~Copyable {
         var io = iotrap_io()
         iotrap_io_write(&io, file.handle.file, address, UInt64(length), offset)
         io.flags = UInt32(IOTRAP_IO_WHOLE)
-        try add(&io, .write, file.handle, buffer, tag)
+        try add(&io, .write, file.handle, buffer, expected: length, tag: tag)
     }
 
     /// Adds a sync, which covers the writes whose completions were taken before.
@@ -113,25 +131,63 @@ public struct IOQueue: ~Copyable {
     ) throws(IOError) {
         var io = iotrap_io()
         iotrap_io_sync(&io, file.handle.file, dataOnly ? 1 : 0)
-        try add(&io, .sync, file.handle, nil, tag)
+        try add(&io, .sync, file.handle, nil, tag: tag)
     }
 
-    private mutating func add(
+    /// Adds a request, and keeps what it needs until its completion is taken.
+    mutating func add(
         _ io: inout iotrap_io, _ operation: IOOperation, _ handle: FileHandle,
-        _ buffer: consuming IOBuffer?, _ tag: UInt64
+        _ buffer: consuming IOBuffer?, list: consuming IOBufferList? = nil, expected: Int = 0,
+        tag: UInt64
     ) throws(IOError) {
         guard inFlight < depth else {
             throw handle.failure(operation, .queueFull(depth: depth))
         }
-        let index = Int(firstFree)
-        io.user_data = UInt64(index)
+        prepare(&io, UInt64(firstFree))
         let error = iotrap_queue_add(queue, &io)
         guard error == 0 else { throw handle.failure(operation, result: Int64(error)) }
+        keep(operation, handle, buffer, list: list, expected: expected, tag: tag)
+    }
+
+    /// The same for a write and the sync that it is linked to.
+    mutating func addPair(
+        _ write: iotrap_io, _ sync: iotrap_io, _ handle: FileHandle, _ buffer: consuming IOBuffer,
+        expected: Int, tag: UInt64
+    ) throws(IOError) {
+        guard depth - inFlight >= 2 else { throw handle.failure(.write, .queueFull(depth: depth)) }
+        var pair = InlineArray<2, iotrap_io>(repeating: write)
+        pair[1] = sync
+        prepare(&pair[0], UInt64(firstFree))
+        prepare(&pair[1], UInt64(slots[Int(firstFree)].nextFree))
+        pair[0].flags |= IOTRAP_IO_LINK
+        let error = withUnsafePointer(to: &pair) {
+            $0.withMemoryRebound(to: iotrap_io.self, capacity: 2) {
+                iotrap_queue_add_many(queue, $0, 2)
+            }
+        }
+        guard error == 0 else { throw handle.failure(.write, result: Int64(error)) }
+        keep(.write, handle, buffer, list: nil, expected: expected, tag: tag)
+        keep(.sync, handle, nil, list: nil, expected: 0, tag: tag)
+    }
+
+    private func prepare(_ io: inout iotrap_io, _ slot: UInt64) {
+        io.user_data = slot
+        io.priority = priority
+        io.deadline_ns = deadline
+    }
+
+    private mutating func keep(
+        _ operation: IOOperation, _ handle: FileHandle, _ buffer: consuming IOBuffer?,
+        list: consuming IOBufferList?, expected: Int, tag: UInt64
+    ) {
+        let index = Int(firstFree)
         firstFree = slots[index].nextFree
         slots[index].buffer = buffer
+        slots[index].list = list
         slots[index].handle = handle
         slots[index].tag = tag
         slots[index].operation = operation
+        slots[index].expected = expected
         inFlight += 1
     }
 
@@ -182,40 +238,7 @@ public struct IOQueue: ~Copyable {
         firstFree = Int32(index)
         return IOCompletion(
             tag: slots[index].tag, operation: slots[index].operation, result: result,
-            handle: slots[index].handle.take()!, buffer: slots[index].buffer.take())
+            expected: slots[index].expected, handle: slots[index].handle.take()!,
+            buffer: slots[index].buffer.take(), list: slots[index].list.take())
     }
-}
-
-/// An operation of an ``IOQueue`` that ended.
-public struct IOCompletion: ~Copyable {
-    /// What was given with the operation.
-    public let tag: UInt64
-    /// What it was.
-    public let operation: IOOperation
-    private let result: Int64
-    private let handle: FileHandle
-    private var held: IOBuffer?
-
-    init(
-        tag: UInt64, operation: IOOperation, result: Int64, handle: FileHandle,
-        buffer: consuming IOBuffer?
-    ) {
-        self.tag = tag
-        self.operation = operation
-        self.result = result
-        self.handle = handle
-        held = buffer
-        if operation == .read, result >= 0 { held?.count = Int(result) }
-    }
-
-    /// Bytes moved; 0 for a sync.
-    /// - Throws: why the operation failed.
-    public func count() throws(IOError) -> Int {
-        guard result >= 0 else { throw handle.failure(operation, result: result) }
-        return Int(result)
-    }
-
-    /// The buffer of the operation, whether that failed or not; nil for a sync, and when it was
-    /// taken before.
-    public mutating func takeBuffer() -> IOBuffer? { held.take() }
 }

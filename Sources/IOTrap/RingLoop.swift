@@ -27,6 +27,8 @@ final class RingLoop {
     private var waiting = OperationList()
     private var flying = OperationList()
     private var flyingCount = 0
+    /// No operation that waits has an earlier deadline, on the engine's clock.
+    private var firstDeadline = UInt64.max
     private let completions: UnsafeMutablePointer<iotrap_completion>
 
     init(_ options: IOExecutor.Options) {
@@ -99,8 +101,14 @@ final class RingLoop {
         take(
             iotrap_queue_wait_idle(
                 queue, completions, minimum, UInt32(RingLoop.completionsMax),
-                mayWait ? UInt64.max : 0))
+                mayWait ? untilFirstDeadline : 0))
         mailbox.endSleep()
+    }
+
+    private var untilFirstDeadline: UInt64 {
+        guard firstDeadline != UInt64.max else { return UInt64.max }
+        let now = iotrap_now()
+        return firstDeadline > now ? firstDeadline - now : 0
     }
 
     private func takeMail() {
@@ -190,6 +198,8 @@ final class RingLoop {
         }
         if waiting.isEmpty, add(operation) { return }
         waiting.append(operation)
+        let deadline = operation.pointee.io.deadline_ns
+        if deadline != 0 { firstDeadline = min(firstDeadline, deadline) }
     }
 
     /// Gives an operation to the queue; false when it has no room.
@@ -224,7 +234,29 @@ final class RingLoop {
         return true
     }
 
+    /// Ends what still waits for room at its deadline: the queue does not know of it.
+    private func giveUpWaiting() {
+        guard firstDeadline != UInt64.max else { return }
+        let now = iotrap_now()
+        guard firstDeadline <= now else { return }
+        firstDeadline = UInt64.max
+        var candidate = waiting.first
+        while let operation = candidate {
+            candidate = operation.pointee.next
+            let deadline = operation.pointee.io.deadline_ns
+            if deadline == 0 { continue }
+            guard deadline <= now else {
+                firstDeadline = min(firstDeadline, deadline)
+                continue
+            }
+            waiting.remove(operation)
+            operation.pointee.result = Int64(-ETIME)
+            resume(operation)
+        }
+    }
+
     private func startWaiting() {
+        giveUpWaiting()
         while let operation = waiting.first {
             waiting.remove(operation)
             if add(operation) { continue }
