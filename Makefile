@@ -206,6 +206,8 @@ install-library: libraries
 			[ -e $(MAN)/$$name.3 ] || ln -s $$(basename $$page) $(MAN)/$$name.3; \
 		done; \
 	done
+# In /usr/local/lib the loader finds only what its cache lists.
+	$(if $(DESTDIR),,@[ "$$(id -u)" != 0 ] || /sbin/ldconfig)
 
 clean:
 	rm -rf $(BUILD) .build

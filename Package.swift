@@ -1,4 +1,4 @@
-// swift-tools-version: 6.2
+// swift-tools-version: 6.3
 // The ordinary build: the command, the statistics reader, and the engine as a normal module for
 // unit tests and sanitizers. The two shared libraries compile the same engine sources in Embedded
 // mode; the Makefile does that, because Embedded objects must never meet the Swift runtime.

@@ -14,6 +14,7 @@ import CIOTrap
 /// }
 /// ```
 ///
+/// Code that is bound to an actor, such as `main` to the main actor, runs on the actor's thread.
 /// Tasks that run elsewhere may use every file as well: their I/O goes to ``shared``. An actor
 /// lives on the thread when its `unownedExecutor` is ``unownedSerialExecutor``:
 ///

@@ -1,29 +1,39 @@
 import Foundation
 import Testing
 
-@Suite("docs/c-tutorial.md")
-struct TutorialTests {
+/// The tutorial in C.
+struct Tutorial {
+    private let text: String
+
+    init() throws { text = try Repository.text(Repository.root + "/docs/c-tutorial.md") }
+
     /// The code blocks of a language, in their order.
-    private func blocks(_ language: String, in text: String) -> [String] {
+    func blocks(_ language: String) -> [String] {
         text.components(separatedBy: "\n```" + language + "\n").dropFirst().map {
             String($0.components(separatedBy: "\n```")[0]) + "\n"
         }
     }
 
+    /// The block of commands that begins so.
+    func commands(_ start: String) throws -> String {
+        try #require(blocks("sh").first { $0.hasPrefix(start) }, "no block of \(start)")
+    }
+}
+
+@Suite("docs/c-tutorial.md")
+struct TutorialTests {
     @Test("Each program compiles as it says there, and prints what stands below it")
     func programs() throws {
-        let text = try Repository.text(Repository.root + "/docs/c-tutorial.md")
-        let programs = blocks("c", in: text)
-        let outputs = blocks("text", in: text)
-        let command = try #require(blocks("sh", in: text).first)
+        let tutorial = try Tutorial()
+        let programs = tutorial.blocks("c")
+        let outputs = tutorial.blocks("text")
+        let commands = try tutorial.commands("cc ").replacing("cc ", with: "cc -Werror ")
         #expect(programs.count >= 7)
         try #require(programs.count == outputs.count)
         let installation = try Installation()
         for (program, output) in zip(programs, outputs) {
             _ = try installation.scratch.file("program.c", program)
-            let compiled = try installation.shell(command.replacing("cc ", with: "cc -Werror "))
-            try #require(compiled.succeeded, "\(compiled.output)\n\(program)")
-            let result = try installation.shell("./program")
+            let result = try installation.shell("set -e\n" + commands)
             #expect(result.succeeded, "\(result.ending)\n\(program)")
             #expect(result.output == output)
         }

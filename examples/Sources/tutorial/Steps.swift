@@ -34,7 +34,7 @@ func ownThread(_ path: String) async throws {
         let file = try await IOFile.open(path)
         var buffer = IOBuffer(capacity: 4096)
         try await file.read(into: &buffer, at: 0)
-        assert(executor.isCurrent)
+        print(executor.isCurrent, buffer.count)
     }
 }
 
@@ -42,7 +42,9 @@ func deadlines(_ path: String) async {
     do throws(IOError) {
         var buffer = IOBuffer(capacity: 4096)
         let file = try await IOFile.open(path)
-        try await file.read(into: &buffer, at: 0, deadline: .now + .milliseconds(500))
+        try await file.read(into: &buffer, at: 0, deadline: .now + .seconds(10))
+        let old = try await IOFile.open(path + ".old")
+        print(try old.size())
     } catch {
         print(error)
         if error.reason == .deadlinePassed { print("slow storage") }
@@ -79,4 +81,5 @@ actor Log {
 func log(_ path: String) async throws {
     let log = try Log(path + ".log", on: IOExecutor())
     try await log.append([1, 2, 3])
+    print(try await IOFile.open(path + ".log").size())
 }
