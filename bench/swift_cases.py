@@ -98,13 +98,15 @@ class SmallFiles(SwiftCase):
 
     rounds = (5, 5)
     count = 100_000
-    references = ("foundation",)
+    references = ("foundation", "bare")
 
     def __init__(self):
         self.name = "swift-small-files"
         self.figures = (
             Figure(self.name, 1.0),
             Figure(f"{self.name}:cpu", 0.5, "share", "us", "cpu_microseconds"),
+            # A ring without any library, which is what the half can be held against.
+            Figure(f"{self.name}:cpu", None, "share", "us", "cpu_microseconds", base="bare"),
             Figure(f"{self.name}:foundation", 5.0, base="foundation"),
         )
 
@@ -127,6 +129,8 @@ class SmallFiles(SwiftCase):
         drop_caches()
         if mode == PLAIN:
             return bench.program(PLAIN, "small_files", self.list, 64)
+        if mode == "bare":
+            return bench.program(PLAIN, "bare_files", self.list, 64)
         form = "tasks" if mode == SWIFT_MODE else "foundation"
         return self.swift(bench, "small", form, self.list, 64, 2)
 

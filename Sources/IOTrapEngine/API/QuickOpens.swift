@@ -14,11 +14,11 @@ enum QuickOpens {
     /// What a kernel worker costs, roughly: what an open may take, on average.
     private static let workerNanoseconds: UInt64 = 20_000
     /// Opens that wait come together, at the beginning of a folder.
-    private static let creditNanoseconds: UInt64 = 4_000_000
-    private static let pauseMinimum: UInt32 = 128
-    private static let pauseMaximum: UInt32 = 8192
+    static let creditNanoseconds: UInt64 = 4_000_000
+    static let pauseMinimum: UInt32 = 128
+    static let pauseMaximum: UInt32 = 8192
     /// So many good ones in a row, and the next pause is a short one.
-    private static let goodInRow: UInt32 = 1024
+    static let goodInRow: UInt32 = 1024
 
     /// Opens the file of an operation in place, if that is likely to be quick: its descriptor, which
     /// the slot holds from then on; otherwise nil.
@@ -73,7 +73,7 @@ enum QuickOpens {
         }
     }
 
-    private static func note(_ q: Queue, _ nanoseconds: UInt64) {
+    static func note(_ q: Queue, _ nanoseconds: UInt64) {
         let used = q.pointee.quick.used_ns &+ min(nanoseconds, 1 << 40)
         q.pointee.quick.used_ns = used > workerNanoseconds ? used &- workerNanoseconds : 0
         guard q.pointee.quick.used_ns <= creditNanoseconds else { return pause(q) }
