@@ -51,8 +51,8 @@ for suite in "${order[@]}"; do
 		tail -n 300 "$log"
 		grep -A 3 'recorded an issue' "$log" | cut -c 1-300 | head -n 40 >>"$failures"
 	fi
-	good=$(grep -cE '^✔ Test [^r].* passed after' "$log")
-	bad=$(grep -cE '^✘ Test [^r].* failed after' "$log")
+	good=$(grep -E '^✔ Test .* passed after' "$log" | grep -cv '^✔ Test run with')
+	bad=$(grep -E '^✘ Test .* failed after' "$log" | grep -cv '^✘ Test run with')
 	if [ $status != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
 	if [ "$good" = 0 ] && [ "$bad" = 0 ]; then
 		echo "run.sh: suite $suite ran no test" >&2
