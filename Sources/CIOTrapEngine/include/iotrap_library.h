@@ -145,7 +145,7 @@ enum iotrap_slot_state {
 #define IOTRAP_NOTE_POOL 4u
 #define IOTRAP_NOTE_LATE 8u
 #define IOTRAP_NOTE_FOREIGN 16u /* of a file's users: counted in its queue's stripe */
-#define IOTRAP_NOTE_QUICK 32u	/* a *_FILE whose file is open as descriptor io.slot */
+#define IOTRAP_NOTE_QUICK 32u   /* a *_FILE whose file is open as descriptor io.slot */
 
 struct iotrap_batch_core;
 
@@ -222,7 +222,7 @@ enum iotrap_refusal_reason {
 /* Whether files are opened by the owner's thread, instead of by kernel workers. */
 struct iotrap_quick_opens {
 	uint64_t folders[8]; /* hashes of paths; the lowest bit: on a local block device */
-	uint64_t used_ns; /* beyond what workers would have cost */
+	uint64_t used_ns;    /* beyond what workers would have cost */
 	uint32_t next_folder;
 	uint32_t pause; /* opens that kernel workers get before the next try */
 	uint32_t pause_next;

@@ -20,8 +20,8 @@ enum QuickOpens {
     /// So many good ones in a row, and the next pause is a short one.
     static let goodInRow: UInt32 = 1024
 
-    /// Opens the file of an operation in place, if that is likely to be quick: its descriptor, which
-    /// the slot holds from then on; otherwise nil.
+    /// Opens the file of an operation in place, if that is likely to be quick: its descriptor,
+    /// which the slot holds from then on. Otherwise nil.
     static func open(_ q: Queue, _ slot: Slot) -> Int32? {
         guard iotrap_opens_plainly(&slot.pointee.io) != 0, let path = slot.pointee.io.path
         else { return nil }
