@@ -24,6 +24,9 @@ SWIFTFLAGS := -wmo -parse-as-library -O -swift-version 6 -warnings-as-errors \
 	-enable-experimental-feature Embedded -Xcc -fPIC -Xcc -Wno-nullability-completeness \
 	-module-name IOTrapEngine $(INCLUDES)
 LDFLAGS := -shared -fuse-ld=bfd -Wl,-z,relro,-z,now -Wl,--gc-sections -Wl,--no-undefined -Wl,--as-needed
+# A hook that calls another means that hook, not what a program has of the same name: that may lead
+# here again.
+OWN_HOOKS := -Wl,-Bsymbolic-functions
 LIBURING := -l:liburing.a
 
 ENGINE_SWIFT := $(shell find Sources/IOTrapEngine -name '*.swift' | sort)
@@ -72,7 +75,7 @@ $(OBJ)/preload.map: shim/hooks.def $(LIBRARY_MAP) Makefile | $(OBJ)
 	  echo 'local: *; };'; } > $@
 
 $(BUILD)/lib/libiotrap-preload.so: $(ENGINE_OBJ) $(SHIM_OBJ) $(OBJ)/preload.map | $(BUILD)/lib
-	$(CC) $(LDFLAGS) -Wl,--version-script=$(OBJ)/preload.map -Wl,-soname,libiotrap-preload.so \
+	$(CC) $(LDFLAGS) $(OWN_HOOKS) -Wl,--version-script=$(OBJ)/preload.map -Wl,-soname,libiotrap-preload.so \
 		$(ENGINE_OBJ) $(SHIM_OBJ) $(LIBURING) -o $@
 $(BUILD)/lib/libiotrap.so: $(ENGINE_OBJ) $(OBJ)/library-start.o $(LIBRARY_MAP) | $(BUILD)/lib
 	$(CC) $(LDFLAGS) -Wl,--version-script=$(LIBRARY_MAP) -Wl,-soname,libiotrap.so.0 \
