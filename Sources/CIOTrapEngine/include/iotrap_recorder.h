@@ -85,6 +85,9 @@ static inline uint32_t iotrap_recorded_file(int32_t fd)
 /* Says which file a descriptor is, of whose position nothing is known. 0: nothing is known. */
 static inline void iotrap_recorded_set(struct iotrap_recorded_slot *slot, uint32_t file)
 {
+	/* Of a whole leaf most are like that: their pages stay untouched. */
+	if (file == 0 && __atomic_load_n(&slot->file, __ATOMIC_RELAXED) == 0)
+		return;
 	__atomic_store_n(&slot->position, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&slot->wary, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&slot->inside, 0, __ATOMIC_RELAXED);
