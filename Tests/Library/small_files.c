@@ -96,6 +96,23 @@ static void failing(void)
 	}
 }
 
+/* The program's own slots leave none for files that an operation opens. */
+static void without_slots(void)
+{
+	struct iotrap_io io;
+	int64_t result;
+
+	queue = open_queue_with(8, 0, 40, 0);
+	iotrap_io_read_file(&io, "/proc/self/comm", buffers[0], sizeof(buffers[0]));
+	CHECK(PERFORM(queue, &io) > 0);
+	iotrap_io_read_file(&io, "small/20", buffers[0], sizeof(buffers[0]));
+	CHECK_EQUAL(PERFORM(queue, &io), 20);
+	iotrap_io_write_file(&io, "small/20", O_TRUNC, 0600, "twenty bytes of it  ", 20);
+	result = PERFORM(queue, &io);
+	CHECK_EQUAL(result, 20);
+	CHECK_EQUAL(iotrap_queue_close(queue), 0);
+}
+
 static void step_by_step(void)
 {
 	struct statx status;
@@ -136,5 +153,6 @@ int main(int count, char **arguments)
 	queue = open_queue(DEPTH);
 	failing();
 	CHECK_EQUAL(iotrap_queue_close(queue), 0);
+	without_slots();
 	return end();
 }

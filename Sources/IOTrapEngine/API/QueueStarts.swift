@@ -56,7 +56,11 @@ enum QueueStarts {
             chain.last = number
             chain.entries &+= iotrap_ring_entries_of(slot)
             if isSpecial(q, slot) { chain.isStepwise = true }
-            if QueueChecks.isFile(slot.pointee.io.kind) { chain.needsInner = true }
+            if QueueChecks.isFile(slot.pointee.io.kind) {
+                chain.needsInner = true
+                // Without registered slots `issue` runs it with plain calls.
+                if q.pointee.inner_files == 0 { chain.isStepwise = true }
+            }
             let flags = slot.pointee.io.flags
             if flags & QueueChecks.links == 0 { break }
             if flags & IOTRAP_IO_WHOLE != 0 { chain.isStepwise = true }
