@@ -86,11 +86,16 @@ int iotrap_open_quickly(const char *path, uint32_t flags)
 	/* A link may lead anywhere; a pipe and a lease make an open wait. */
 	uint32_t quick = flags | O_NOFOLLOW | O_NONBLOCK;
 	int fd = iotrap_open_raw(AT_FDCWD, path, quick, 0);
+	long result;
 
+	if (fd < 0)
+		return fd;
 	/* With it the ring would answer -EAGAIN instead of waiting for data. */
-	if (fd >= 0)
-		iotrap_syscall(SYS_fcntl, fd, F_SETFL, (long)flags, 0, 0, 0);
-	return fd;
+	result = iotrap_syscall(SYS_fcntl, fd, F_SETFL, (long)flags, 0, 0, 0);
+	if (result >= 0)
+		return fd;
+	iotrap_file_close_raw(fd);
+	return (int)result;
 }
 
 uint64_t iotrap_folder_hash(const char *path, uint32_t *length)
@@ -130,7 +135,10 @@ int iotrap_folder_is_local(const char *path, uint32_t length)
 	iotrap_file_close_raw((int)fd);
 	if (result < 0)
 		return (int)result;
-	/* Network and user-space file systems have a device number without a device. */
+	/*
+	 * Network and most user-space file systems have a device number without a device; those
+	 * that have one (fuseblk, cluster file systems) rarely wait, and then a while.
+	 */
 	return status.stx_dev_major != 0;
 }
 

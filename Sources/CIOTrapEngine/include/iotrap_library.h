@@ -228,7 +228,7 @@ struct iotrap_quick_opens {
 	uint32_t pause_next;
 	uint32_t in_row;
 	int32_t descriptor_limit; /* higher ones are left to the program */
-	uint32_t reserved;
+	uint32_t open_count;
 };
 
 struct iotrap_queue_core {

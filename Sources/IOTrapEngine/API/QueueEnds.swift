@@ -41,7 +41,7 @@ enum QueueEnds {
                 slot.pointee.result = Int64(event.result)
                 return
             }
-            QuickOpens.close(slot)
+            QuickOpens.close(q, slot)
         }
         end(q, number, slot, Int64(event.result))
     }

@@ -15,6 +15,8 @@ enum QuickOpens {
     private static let workerNanoseconds: UInt64 = 20_000
     /// Opens that wait come together, at the beginning of a folder.
     static let creditNanoseconds: UInt64 = 4_000_000
+    /// Descriptors are the program's; the ring's own slots take none.
+    private static let openMaximum: UInt32 = 64
     static let pauseMinimum: UInt32 = 128
     static let pauseMaximum: UInt32 = 8192
     /// So many good ones in a row, and the next pause is a short one.
@@ -29,7 +31,7 @@ enum QuickOpens {
             q.pointee.quick.pause -= 1
             return nil
         }
-        guard isLocal(q, path) else { return nil }
+        guard q.pointee.quick.open_count < openMaximum, isLocal(q, path) else { return nil }
         let began = iotrap_clock()
         let descriptor = iotrap_open_quickly(path, slot.pointee.io.open_flags)
         note(q, iotrap_clock() &- began)
@@ -44,14 +46,16 @@ enum QuickOpens {
         }
         slot.pointee.io.slot = UInt32(bitPattern: descriptor)
         slot.pointee.notes |= UInt8(IOTRAP_NOTE_QUICK)
+        q.pointee.quick.open_count &+= 1
         return descriptor
     }
 
     /// Closes what `open` opened, after the transfer.
     @inline(__always)
-    static func close(_ slot: Slot) {
+    static func close(_ q: Queue, _ slot: Slot) {
         guard slot.pointee.notes & UInt8(IOTRAP_NOTE_QUICK) != 0 else { return }
         slot.pointee.notes &= ~UInt8(IOTRAP_NOTE_QUICK)
+        q.pointee.quick.open_count &-= 1
         iotrap_file_close_raw(Int32(bitPattern: slot.pointee.io.slot))
     }
 
@@ -66,6 +70,8 @@ enum QuickOpens {
                 let isLocal = iotrap_folder_is_local(path, length)
                 // A worker reads the folder now, and the next file of it may be quick.
                 guard isLocal >= 0 else { return false }
+                // What a relative path names changes with the working directory.
+                guard path[0] == CChar(UInt8(ascii: "/")) else { return isLocal != 0 }
                 folders[Int(q.pointee.quick.next_folder & 7)] = hash | UInt64(isLocal)
                 q.pointee.quick.next_folder &+= 1
                 return isLocal != 0
