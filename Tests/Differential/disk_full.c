@@ -50,14 +50,22 @@ static int mount_small_disk(void)
 	make_file("image", SIZE, 0);
 	if (control < 0 || run(words) != 0)
 		return -1;
-	snprintf(device, sizeof(device), "/dev/loop%d", ioctl(control, LOOP_CTL_GET_FREE));
-	close(control);
-	loop = open(device, O_RDWR | O_CLOEXEC);
 	image = open("image", O_RDWR | O_CLOEXEC);
 	config.fd = (unsigned int)image;
 	config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
-	if (loop < 0 || ioctl(loop, LOOP_CONFIGURE, &config) != 0)
-		return -1;
+	/* Another program may take the free one first. */
+	for (;;) {
+		snprintf(device, sizeof(device), "/dev/loop%d", ioctl(control, LOOP_CTL_GET_FREE));
+		loop = open(device, O_RDWR | O_CLOEXEC);
+		if (loop < 0)
+			return -1;
+		if (ioctl(loop, LOOP_CONFIGURE, &config) == 0)
+			break;
+		if (errno != EBUSY)
+			return -1;
+		close(loop);
+	}
+	close(control);
 	result = mount(device, "full", "ext4", 0, "");
 	close(loop);
 	close(image);
