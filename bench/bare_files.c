@@ -5,17 +5,14 @@
  *	bare_files LIST DEPTH
  */
 #include <liburing.h>
-#include <sys/resource.h>
 
-#include "measure.h"
+#include "file_list.h"
 
-#define FILE_BYTES_MAX (1 << 16)
 #define DEPTH_MAX 256
 
 static struct {
 	struct io_uring ring;
-	char **paths;
-	size_t count;
+	struct file_list files;
 	size_t next;
 	uint64_t bytes;
 	char *buffers;
@@ -24,41 +21,11 @@ static struct {
 	unsigned int free_count;
 } job;
 
-static void read_list(const char *path)
-{
-	FILE *list = fopen(path, "r");
-	size_t room = 0, capacity = 0;
-	char *line = NULL;
-	ssize_t length;
-
-	check(list != NULL, path);
-	while ((length = getline(&line, &capacity, list)) > 0) {
-		if (job.count == room) {
-			room = room ? room * 2 : 1024;
-			job.paths = realloc(job.paths, room * sizeof(*job.paths));
-			check(job.paths != NULL, "memory");
-		}
-		line[strcspn(line, "\n")] = 0;
-		job.paths[job.count++] = strdup(line);
-	}
-	free(line);
-	fclose(list);
-}
-
-static double processor_seconds(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
 static void start(void)
 {
 	unsigned int slot = job.free[--job.free_count];
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&job.ring);
-	const char *path = job.paths[job.next++];
+	const char *path = job.files.paths[job.next++];
 	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
 
 	check(sqe != NULL, "room in the ring");
@@ -99,7 +66,7 @@ int main(int argc, char **argv)
 		fputs("usage: bare_files LIST DEPTH\n", stderr);
 		return 2;
 	}
-	read_list(argv[1]);
+	read_list(&job.files, argv[1]);
 	depth = (unsigned int)atoi(argv[2]);
 	check(depth >= 1 && depth <= DEPTH_MAX, "depth");
 	errno = -io_uring_queue_init_params(depth * 2, &job.ring, &parameters);
@@ -113,14 +80,15 @@ int main(int argc, char **argv)
 	}
 	before = processor_seconds();
 	begun = now_ns();
-	for (size_t done = 0; done < job.count; done += take()) {
-		while (job.free_count > 0 && job.next < job.count)
+	for (size_t done = 0; done < job.files.count; done += take()) {
+		while (job.free_count > 0 && job.next < job.files.count)
 			start();
 		io_uring_submit_and_wait(&job.ring, 1);
 	}
 	printf("operations_per_second %.3f\n",
-	       (double)job.count * 1e9 / (double)(now_ns() - begun));
-	printf("cpu_microseconds %.3f\n", (processor_seconds() - before) / (double)job.count * 1e6);
+	       (double)job.files.count * 1e9 / (double)(now_ns() - begun));
+	printf("cpu_microseconds %.3f\n",
+	       (processor_seconds() - before) / (double)job.files.count * 1e6);
 	printf("bytes %llu\n", (unsigned long long)job.bytes);
 	return 0;
 }
